@@ -1,0 +1,6 @@
+//! The Rust half of bifrost-trio. `wire` takes bytes and gives facts; `bridge` is the only door to Python.
+
+pub mod wire;
+
+#[cfg(feature = "python")]
+mod bridge;
