@@ -1,0 +1,1 @@
+//! Event streams (WHATWG HTML, section "Server-sent events").
