@@ -1,0 +1,122 @@
+"""From a file to a `Config`, or to everything that is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from bifrost_trio.config.environment import from_environment
+from bifrost_trio.config.models import Config, read
+from bifrost_trio.config.positions import Positions
+from bifrost_trio.errors import ConfigError, Problem
+
+__all__ = ["check", "format_problems", "load"]
+
+MAX_FILE: Final = 64 * 2**20
+"""Bytes of a configuration: far beyond any, and short of filling the memory with a mistaken path."""
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Config:
+    """The configuration in the file at ``path``, or, without one, the providers that ``environ`` has keys for.
+
+    Raises ConfigError with every problem in the order of the file.
+    """
+    if path is None:
+        return Config.from_dict(from_environment(environ), environ)
+    config, problems = _read_file(path, environ)
+    if config is None:
+        raise ConfigError(problems)
+    return config
+
+
+def check(path: Path, environ: Mapping[str, str]) -> list[Problem]:
+    """Everything that keeps the file at ``path`` from being used, in the order of the file. Never raises."""
+    return _read_file(path, environ)[1]
+
+
+def format_problems(problems: Iterable[Problem]) -> str:
+    """One problem a line: ``line 4, column 7: providers.opnai: unknown provider (did you mean "openai"?)``."""
+    return "\n".join(_format(problem) for problem in problems)
+
+
+def _format(problem: Problem) -> str:
+    place = f"line {problem.line}, column {problem.column}: " if problem.line else ""
+    hint = f' (did you mean "{problem.hint}"?)' if problem.hint else ""
+    return f"{place}{problem.path}: {problem.message}{hint}"
+
+
+def _read_file(path: Path, environ: Mapping[str, str]) -> tuple[Config | None, list[Problem]]:
+    try:
+        text = _text(path)
+        data, repeated = _parse(text)
+    except ConfigError as error:
+        return None, list(error.problems)
+    except _Broken as broken:
+        return None, [Problem(broken.message, path.name, broken.line, broken.column)]
+    return read(Config, data, environ, lambda: Positions.of_text(text), always=repeated)
+
+
+class _Broken(Exception):
+    """The text is not JSON."""
+
+    def __init__(self, message: str, line: int = 0, column: int = 0) -> None:
+        super().__init__(message)
+        self.message = message
+        self.line = line
+        self.column = column
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise _Broken(f"cannot be read: {error.strerror or error}") from None
+    if len(raw) > MAX_FILE:
+        raise _Broken(f"is larger than {MAX_FILE // 2**20} MB")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        column = error.start - raw.rfind(b"\n", 0, error.start)
+        raise _Broken("is not UTF-8 text", line, column) from None
+
+
+def _parse(text: str) -> tuple[Any, bool]:
+    """The JSON value, and whether any object in it has a member twice."""
+    repeated = False
+
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal repeated
+        made = dict(pairs)
+        repeated = repeated or len(made) < len(pairs)
+        return made
+
+    try:
+        return json.loads(text, object_pairs_hook=members, parse_constant=_not_json), repeated
+    except json.JSONDecodeError as error:
+        raise _Broken(f"is not JSON: {_syntax(text, error)}", error.lineno, error.colno) from None
+    except RecursionError:
+        raise _Broken("is not a configuration: nested too deeply") from None
+
+
+def _not_json(word: str) -> None:
+    raise _Broken(f"is not JSON: {word} is not a number in JSON (RFC 8259 section 6)")
+
+
+def _syntax(text: str, error: json.JSONDecodeError) -> str:
+    """What Python's reader says, in words for somebody who writes the file by hand."""
+    rest = text[error.pos :].lstrip()
+    if not text.strip():
+        return "the file is empty"
+    if not rest:
+        return "the text ends too early"
+    if rest.startswith(("//", "/*", "#")):
+        return "comments are not allowed"
+    if rest[0] in "}]" and text[: error.pos].rstrip().endswith(","):
+        return f"a comma before '{rest[0]}'"
+    if rest[0] == "'":
+        return "strings stand in double quotes"
+    return error.msg[0].lower() + error.msg[1:]
