@@ -49,8 +49,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 # --- the limit of real time -------------------------------------------------------------------------------------------
 # pytest-timeout raises inside whatever runs when the time is up. In a test that hangs that is Trio's own loop, which
-# does not survive it. So a Trio run is cancelled from within instead, and the test fails with the places where its tasks
-# stood; only one that does not react to that (a busy loop) is broken off.
+# does not survive it. So a Trio run is cancelled from within instead, and the test fails with the places where its
+# tasks stood; only one that does not react to that (a busy loop) is broken off.
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -83,8 +83,8 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         return (yield)
     finally:
         if OVERDUE in item.stash:
-            places = "\n".join(item.stash[OVERDUE])
-            pytest.fail(f"took too much real time and was cancelled; its tasks stood at\n{places}", pytrace=False)
+            places = item.stash[OVERDUE]
+            pytest.fail("\n".join(["took too much real time; its tasks stood at", *places]), pytrace=False)
 
 
 def _cancel_run(places: list[str]) -> None:
