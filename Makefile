@@ -23,6 +23,7 @@ help: ## what there is
 environment: $(ENVIRONMENT) ## .venv with the locked dependencies (skipped while the lock is unchanged)
 
 $(ENVIRONMENT): requirements/dev.txt
+	@$(PYTHON) -c "import sys; sys.exit('make PYTHON=...: Python 3.11 or later is needed' if sys.version_info < (3, 11) else 0)"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements/dev.txt
 	touch $@
@@ -38,6 +39,11 @@ wheel: environment ## builds the release wheel into dist/ and installs it
 .PHONY: dev
 dev: environment ## installs the source tree itself (release build); after a change of Rust: again
 	$(BIN)/maturin develop --quiet --release --locked
+
+# For what needs the Rust half, be it from the wheel or from the source tree.
+.PHONY: installed
+installed: environment
+	@$(BIN)/python -P -c "import bifrost_trio._wire" 2>/dev/null || $(MAKE) wheel
 
 .PHONY: demo
 demo: wheel ## a gateway on 127.0.0.1:8080 with a provider of its own: no key, no network
@@ -66,9 +72,9 @@ lint: environment ## ruff, and clippy with and without Python
 	cargo clippy --quiet --locked --all-targets --no-default-features -- -D warnings
 
 .PHONY: types
-types: environment ## mypy --strict, and the stub of the Rust half against the installed binary
+types: installed ## mypy --strict, and the stub of the Rust half against the installed binary
 	$(BIN)/mypy
-	PYTHONSAFEPATH=1 MYPYPATH=. $(BIN)/stubtest bifrost_trio._wire
+	PYTHONSAFEPATH=1 MYPYPATH=. $(BIN)/stubtest --concise --allowlist .mypy-stubtest-allowlist bifrost_trio._wire
 
 .PHONY: rust
 rust: ## Rust tests, without Python

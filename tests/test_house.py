@@ -211,7 +211,7 @@ def test_the_order_of_the_stations_is_told_once_and_the_same() -> None:
 
 
 def stacked(app: Path) -> list[str]:
-    """The stations from which ``stack()`` uses something, in the order in which it first does."""
+    """The stations that ``stack()`` names, by what it imported from them or by their own word, in order of first use."""
     assert app.exists(), "Write bifrost_trio/app.py with stack(), the one function that puts the stations together."
     tree = ast.parse(app.read_text("utf-8"))
     origin = {}
@@ -226,7 +226,7 @@ def stacked(app: Path) -> list[str]:
     names = [n for n in ast.walk(body) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
     names.sort(key=lambda n: (n.lineno, n.col_offset))
     stations = FLOORS[2][1]
-    return list(dict.fromkeys(origin[n.id] for n in names if origin.get(n.id) in stations))
+    return list(dict.fromkeys(s for n in names if (s := origin.get(n.id, n.id)) in stations))
 
 
 # --- what an import costs ---------------------------------------------------------------------------------------------
