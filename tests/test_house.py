@@ -211,7 +211,7 @@ def test_the_order_of_the_stations_is_told_once_and_the_same() -> None:
 
 
 def stacked(app: Path) -> list[str]:
-    """The stations that ``stack()`` names, by what it imported from them or by their own word, in order of first use."""
+    """The stations that ``stack()`` calls, innermost first: by what is imported from them, or by their own word."""
     assert app.exists(), "Write bifrost_trio/app.py with stack(), the one function that puts the stations together."
     tree = ast.parse(app.read_text("utf-8"))
     origin = {}
@@ -222,11 +222,19 @@ def stacked(app: Path) -> list[str]:
                 origin[alias.asname or alias.name] = inner
     found = [n for n in tree.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef) and n.name == "stack"]
     assert found, "Put the stations together in one function named stack() at the top level of bifrost_trio/app.py."
-    body = ast.Module(found[0].body, [])
-    names = [n for n in ast.walk(body) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
-    names.sort(key=lambda n: (n.lineno, n.col_offset))
-    stations = FLOORS[2][1]
-    return list(dict.fromkeys(s for n in names if (s := origin.get(n.id, n.id)) in stations))
+    names = itertools.chain.from_iterable(evaluated(statement) for statement in found[0].body)
+    return list(dict.fromkeys(s for name in names if (s := origin.get(name, name)) in FLOORS[2][1]))
+
+
+def evaluated(node: ast.AST) -> Iterator[str]:
+    """The names that are read, in the order in which Python comes to use them: a call's arguments before the call."""
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+        yield node.id
+    children = list(ast.iter_child_nodes(node))
+    if isinstance(node, ast.Call):
+        children = [*node.args, *node.keywords, node.func]
+    for child in children:
+        yield from evaluated(child)
 
 
 # --- what an import costs ---------------------------------------------------------------------------------------------
