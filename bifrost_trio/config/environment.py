@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import ValidationInfo
 
-from bifrost_trio import catalog
+from bifrost_trio.catalog import PROVIDERS, Provider
 from bifrost_trio.config.plain import refuse
 
 __all__ = ["REFERENCE", "from_environment", "resolve", "resolve_deep"]
@@ -54,14 +54,14 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     address is given.
     """
     providers = {}
-    for row in catalog.PROVIDERS.values():
+    for row in PROVIDERS.values():
         entry = _provider(row, environ)
         if entry is not None:
             providers[row.name] = entry
     return {"version": 2, "providers": providers}
 
 
-def _provider(row: catalog.Provider, environ: Mapping[str, str]) -> dict[str, Any] | None:
+def _provider(row: Provider, environ: Mapping[str, str]) -> dict[str, Any] | None:
     key = _first(row.environment, environ)
     url = _first(row.base_url_environment, environ)
     if url is None and row.base_url is None:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
-from pydantic.json_schema import SkipJsonSchema
 
 from bifrost_trio.config.findings import Finding, Path
 from bifrost_trio.config.nearest import nearest
@@ -58,7 +57,11 @@ def _finding(model: type[BaseModel], details: Mapping[str, Any]) -> Finding:
 
 def _message(kind: str, context: Mapping[str, Any], details: Mapping[str, Any]) -> str:
     if kind in _WANTED:
-        got = "a number with a fraction" if kind.startswith("int_") and isinstance(details["input"], float) else what(details["input"])
+        got = (
+            "a number with a fraction"
+            if kind.startswith("int_") and isinstance(details["input"], float)
+            else what(details["input"])
+        )
         return f"expected {_WANTED[kind]}, got {got}"
     if kind in _BOUNDS:
         words, bound = _BOUNDS[kind]
@@ -108,7 +111,7 @@ def member_names(model: type[BaseModel]) -> dict[str, Any]:
     return {
         (field.serialization_alias or name): field.annotation
         for name, field in model.model_fields.items()
-        if not any(item is SkipJsonSchema or isinstance(item, SkipJsonSchema) for item in field.metadata)
+        if not any(type(item).__name__ == "SkipJsonSchema" for item in field.metadata)
     }
 
 

@@ -65,7 +65,9 @@ class Positions:
         placed += zip((place for _, place in self.duplicates), twice, strict=True)
         placed.sort(key=lambda pair: (pair[0].line, pair[0].column, pair[0].order))
         return [
-            Problem(finding.message, dotted(finding.path) or "the configuration", place.line, place.column, finding.hint)
+            Problem(
+                finding.message, dotted(finding.path) or "the configuration", place.line, place.column, finding.hint
+            )
             for place, finding in placed
         ]
 

@@ -15,7 +15,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue, SkipJsonSchema
 from pydantic_core import CoreSchema, core_schema
 
-from bifrost_trio import catalog
+from bifrost_trio.catalog import PROVIDERS, Provider, RequestType
 from bifrost_trio.config.plain import expected, refuse
 from bifrost_trio.config.secret import MASK, Secret
 from bifrost_trio.config.values import (
@@ -183,9 +183,9 @@ class CustomProviderConfig(Strict):
 
     base_provider_type: Name
     is_key_less: bool = False
-    allowed_requests: dict[catalog.RequestType, bool] | None = None
+    allowed_requests: dict[RequestType, bool] | None = None
     """Absent: all. Present: those that are true; a streamed one is a request type of its own."""
-    request_path_overrides: dict[catalog.RequestType, str] = {}
+    request_path_overrides: dict[RequestType, str] = {}
     """Request type → a path that replaces the usual one, or a whole URL."""
 
     @field_validator("request_path_overrides")
@@ -228,7 +228,7 @@ class ProviderConfig(Strict):
         custom = self.custom_provider_config
         if custom:
             return custom.is_key_less
-        row = catalog.PROVIDERS.get(self.name)
+        row = PROVIDERS.get(self.name)
         return row is not None and row.key_less
 
     def allows_request(self, operation: str, *, stream: bool = False) -> bool:

@@ -1,4 +1,4 @@
-"""``server``: what ``serve`` needs. Bifrost has these in its command line and environment, this project in the file too."""
+"""``server``: what ``serve`` needs. Bifrost has most of it on its command line alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from bifrost_trio.config.values import Seconds, Strict
+from bifrost_trio.config.values import NO_EFFECT, Seconds, Strict
 
 __all__ = ["ServerConfig"]
 
@@ -44,6 +44,8 @@ class ServerConfig(Strict):
     """How long calls in flight may go on after SIGTERM."""
     stream_comment_after_seconds: Annotated[float, Field(ge=0, le=3600)] = 10.0
     """Silence on a waiting stream after which comments keep it alive; 0: never."""
+
+    read_buffer_size: Annotated[int, Field(ge=0, description=NO_EFFECT)] = 65_536
 
     @property
     def loopback(self) -> bool:
