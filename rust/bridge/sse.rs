@@ -1,9 +1,87 @@
 //! Event streams for Python.
 
+use std::sync::Mutex;
+
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::json::{Usage, lock};
+use crate::wire::answer::Format;
+use crate::wire::{sse, stream_scan};
+
+type Event = (String, Py<PyBytes>, String);
 
 #[pyclass(frozen, module = "bifrost_trio._wire")]
-pub(super) struct EventReader;
+pub(super) struct EventReader(Mutex<sse::EventReader>);
+
+#[pymethods]
+impl EventReader {
+    #[new]
+    fn new() -> Self {
+        Self(Mutex::default())
+    }
+
+    #[pyo3(signature = (data, /))]
+    fn feed(&self, py: Python<'_>, data: &[u8]) -> PyResult<Vec<Event>> {
+        let mut events = Vec::new();
+        lock(&self.0).feed(data, |event| {
+            let name = if event.name.is_empty() { b"message" } else { event.name };
+            events.push((text(name), PyBytes::new(py, event.data).unbind(), text(event.id)));
+            Ok(())
+        })?;
+        Ok(events)
+    }
+}
+
+/// The specification decodes a stream with replacement.
+#[allow(clippy::disallowed_methods)]
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
 
 #[pyclass(frozen, module = "bifrost_trio._wire")]
-pub(super) struct StreamScan;
+pub(super) struct StreamScan(Mutex<stream_scan::StreamScan>);
+
+#[pymethods]
+impl StreamScan {
+    #[new]
+    #[pyo3(signature = (format, /))]
+    fn new(format: &str) -> PyResult<Self> {
+        Ok(Self(Mutex::new(stream_scan::StreamScan::new(Format::named(format)?)?)))
+    }
+
+    #[pyo3(signature = (data, /))]
+    fn feed(&self, data: &[u8]) -> PyResult<bool> {
+        Ok(lock(&self.0).feed(data)?)
+    }
+
+    #[getter]
+    fn output(&self) -> bool {
+        lock(&self.0).facts().output
+    }
+
+    #[getter]
+    fn complete(&self) -> bool {
+        lock(&self.0).facts().complete
+    }
+
+    #[getter]
+    fn error<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        lock(&self.0).facts().error.as_deref().map(|error| PyBytes::new(py, error))
+    }
+
+    #[getter]
+    fn finish_reason(&self) -> Option<String> {
+        lock(&self.0).facts().finish_reason.clone()
+    }
+
+    #[getter]
+    fn usage(&self) -> Option<Usage> {
+        lock(&self.0).facts().usage.map(Usage::from)
+    }
+
+    #[getter]
+    fn boundary(&self) -> bool {
+        lock(&self.0).boundary()
+    }
+}

@@ -1,1 +1,0 @@
-//! What the gateway reads from a JSON body.
