@@ -32,6 +32,10 @@ impl From<WireError> for PyErr {
 #[pymodule(gil_used = false)]
 mod _wire {
     #[pymodule_export]
+    use super::http::{Request, RequestReader, Response, ResponseReader};
+    #[pymodule_export]
+    use super::http::{render_answer, render_chunk, render_head, splice_answer};
+    #[pymodule_export]
     use super::json::{Answer, Envelope, Scanner, Usage, scan, scan_answer};
     #[pymodule_export]
     use super::sse::{EventReader, StreamScan};

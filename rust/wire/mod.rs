@@ -1,12 +1,29 @@
 //! Parsers and renderers without I/O, clock or Python. Three outcomes: a fact, "more, please" (`None`), or an error.
 #![forbid(unsafe_code)]
 
+pub mod answer;
+mod body;
+mod chars;
+pub mod envelope;
 pub mod error;
+mod frames;
+mod head;
+mod inbox;
 pub mod json;
-pub mod scan;
+mod members;
+pub mod render;
+pub mod request;
+pub mod response;
+pub mod splice;
 pub mod sse;
+mod target;
+pub mod stream_scan;
+pub mod usage;
 
+pub use body::Pieces;
 pub use error::WireError;
+pub use head::Fields;
+pub use usage::Usage;
 
 /// Bytes of a head, start line included: room for long cookies, small enough that a thousand idle clients cost 64 MB.
 pub const MAX_HEAD: usize = 64 * 1024;
