@@ -9,7 +9,7 @@ Anthropic's stands in `NOT_YET`, with the reason.
 """
 
 from bifrost_trio.catalog.provider import ANTHROPIC_PATHS, OPENAI_PATHS, Auth, Provider
-from bifrost_trio.catalog.requests import RequestType
+from bifrost_trio.catalog.requests import REQUEST_TYPES
 from bifrost_trio.catalog.rows import NOT_YET, PROVIDERS
 
-__all__ = ["ANTHROPIC_PATHS", "NOT_YET", "OPENAI_PATHS", "PROVIDERS", "Auth", "Provider", "RequestType"]
+__all__ = ["ANTHROPIC_PATHS", "NOT_YET", "OPENAI_PATHS", "PROVIDERS", "REQUEST_TYPES", "Auth", "Provider"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Final
 
-__all__ = ["RequestType"]
+__all__ = ["REQUEST_TYPES"]
 
-RequestType: TypeAlias = Literal[
+REQUEST_TYPES: Final = (
     "list_models",
     "text_completion",
     "text_completion_stream",
@@ -61,5 +61,5 @@ RequestType: TypeAlias = Literal[
     "passthrough_stream",
     "websocket_responses",
     "realtime",
-]
+)
 """Bifrost's words for what a custom provider may be asked (``allowed_requests``, ``request_path_overrides``)."""

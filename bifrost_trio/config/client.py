@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from bifrost_trio.config.values import NO_EFFECT, HeaderName, Later, Name, Strict
+from bifrost_trio.config.values import NO_EFFECT, HeaderName, Label, Later, Origin, Strict
 
 __all__ = ["ClientConfig", "HeaderFilterConfig"]
 
@@ -38,7 +38,7 @@ class ClientConfig(Strict):
     """True: a provider whose waiting room is full answers 429 at once. False: the call waits its turn."""
     max_request_body_size_mb: Annotated[int, Field(ge=1, le=10_240)] = 100
     """Megabytes (2**20 bytes) of one request body; beyond it 413."""
-    allowed_origins: list[str] = []
+    allowed_origins: list[Origin] = []
     """Origins whose web pages may call the gateway (CORS); ``["*"]`` for any. Empty: none."""
     allowed_headers: list[HeaderName] = []
     """Request headers that such pages may set, beside the usual ones."""
@@ -47,7 +47,7 @@ class ClientConfig(Strict):
     allow_direct_keys: bool = False
     """Whether a client may bring its own provider key (``x-bf-direct-key``)."""
     header_filter_config: HeaderFilterConfig = HeaderFilterConfig()
-    prometheus_labels: list[Name] = []
+    prometheus_labels: list[Label] = []
     """Names ``x`` whose ``x-bf-dim-x`` header becomes a label of the metrics."""
     enable_logging: bool = True
     """Whether calls are logged; without a ``logs_store`` there is nowhere to log them."""
@@ -71,6 +71,13 @@ class ClientConfig(Strict):
     mcp_external_client_url: Annotated[None, Later()] = None
     mcp_server_auth_mode: Annotated[None, Later("headers")] = None
     oauth2_server_config: Annotated[None, Later(_OAUTH2)] = None
+    mcp_enable_temp_token_auth: Annotated[None, Later()] = None
+    allow_per_request_raw_override: Annotated[None, Later()] = None
+    dump_errors_in_console_logs: Annotated[None, Later()] = None
+    enforce_governance_header: Annotated[None, Later()] = None
+    enforce_scim_auth: Annotated[None, Later()] = None
+    dual_credential_conflict_behavior: Annotated[None, Later("prefer_idp")] = None
+    hide_deleted_virtual_keys_in_filters: Annotated[None, Later()] = None
     async_job_result_ttl: Annotated[None, Later(3600)] = None
     disable_db_pings_in_health: bool = False
     """There is no database in this version, so nothing is pinged either way."""

@@ -11,7 +11,7 @@ from pydantic import ValidationInfo
 from bifrost_trio.catalog import PROVIDERS, Provider
 from bifrost_trio.config.plain import refuse
 
-__all__ = ["REFERENCE", "from_environment", "resolve", "resolve_deep"]
+__all__ = ["REFERENCE", "from_environment", "origin", "resolve", "resolve_deep"]
 
 REFERENCE: Final = re.compile(r"env\.([A-Za-z_][A-Za-z0-9_]*)")
 
@@ -24,6 +24,16 @@ def resolve(text: str, info: ValidationInfo) -> str:
     """
     if not text.startswith("env."):
         return text
+    return _looked_up(text, info)
+
+
+def origin(text: str) -> str:
+    """For a message about the value: which variable it came from, if it did."""
+    match = REFERENCE.fullmatch(text)
+    return f" (from the environment variable {match[1]})" if match else ""
+
+
+def _looked_up(text: str, info: ValidationInfo) -> str:
     match = REFERENCE.fullmatch(text)
     if match is None:
         raise refuse("after 'env.' stands the name of an environment variable: letters, digits and '_'")

@@ -38,7 +38,8 @@ def _key(provider: str, index: int, key: Any, first_version: bool) -> Any:
     if not isinstance(key, dict):
         return key
     key = {**key, "name": key_name(provider, index, key)}
-    key["id"] = key.get("id") or key["name"]
+    if isinstance(key["name"], str):
+        key["id"] = key.get("id") or key["name"]
     if first_version and key.get("models", []) == []:
         key["models"] = ["*"]
     return key

@@ -95,6 +95,7 @@ class Config(Strict):
     guardrails_config: Annotated[None, Later()] = None
     access_profiles: Annotated[None, Later()] = None
     alerting: Annotated[None, Later()] = None
+    env_label: Annotated[None, Later()] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -133,8 +134,14 @@ def read(
         config = cls.model_validate(dict(data), context={"environ": environ})
     except ValidationError as error:
         findings = [*findings_of(cls, error), *findings]
-    problems = positions().problems(findings) if findings or always else []
+    problems = positions().problems(_without_echoes(findings)) if findings or always else []
     return (None, problems) if problems else (config, [])
+
+
+def _without_echoes(findings: list[Finding]) -> list[Finding]:
+    """Without the "is missing" of a member that is there under a wrong name, which is reported with the right one."""
+    meant = {(*finding.path[:-1], finding.hint) for finding in findings if finding.hint and finding.path}
+    return [f for f in findings if not (f.message.startswith("is missing") and f.path in meant)]
 
 
 def expected_object(data: object) -> str:

@@ -8,6 +8,7 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    ValidationInfo,
     ValidatorFunctionWrapHandler,
     field_serializer,
     field_validator,
@@ -15,14 +16,17 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue, SkipJsonSchema
 from pydantic_core import CoreSchema, core_schema
 
-from bifrost_trio.catalog import PROVIDERS, Provider, RequestType
+from bifrost_trio.catalog import PROVIDERS, Provider
 from bifrost_trio.config.plain import expected, refuse
 from bifrost_trio.config.secret import MASK, Secret
 from bifrost_trio.config.values import (
     Backoff,
+    Certificate,
     HeaderValue,
     Later,
     Name,
+    ProxyUrl,
+    RequestType,
     Seconds,
     SendableHeaderName,
     Strict,
@@ -44,6 +48,7 @@ __all__ = [
 MAX_RETRIES: Final = 10
 """Attempts after the first at one provider: with back-off, more would outlast any client."""
 
+_BASE_URL: Final = "the address stands in network_config.base_url"
 _GUARD: Final = {"minimum_output_characters_per_second": 0, "probe_window_in_seconds": 5}
 _PROMPT_CACHE: Final = {"auto_inject": False, "ttl": "1h", "cache_control_injection_points": []}
 
@@ -97,9 +102,14 @@ class KeyConfig(Strict):
     aliases: dict[Name, Alias] = {}
     """Names that clients use → names that the provider understands."""
     use_for_batch_api: Annotated[None, Later()] = None
-    azure_key_config: Annotated[None, Later()] = None
+    azure_key_config: Annotated[None, Later(instead=_BASE_URL)] = None
     bedrock_key_config: Annotated[None, Later()] = None
     vertex_key_config: Annotated[None, Later()] = None
+    replicate_key_config: Annotated[None, Later()] = None
+    openai_key_config: Annotated[None, Later()] = None
+    ollama_key_config: Annotated[None, Later(instead=_BASE_URL)] = None
+    sgl_key_config: Annotated[None, Later(instead=_BASE_URL)] = None
+    vllm_key_config: Annotated[None, Later(instead=_BASE_URL)] = None
 
     def allows(self, model: str) -> bool:
         """Whether this key may serve ``model``, under the name asked for or the one that it is an alias of."""
@@ -110,12 +120,12 @@ class KeyConfig(Strict):
 
     def resolve(self, model: str) -> str:
         """The name that the provider understands."""
-        seen = self.aliases.get(model)
-        while seen is not None:
-            model = seen if isinstance(seen, str) else seen.model_id
-            # Cycles are refused when the configuration is read; a name aliased to itself is not one.
-            following = self.aliases.get(model)
-            seen = None if following is seen else following
+        # As many steps as there are aliases: what is not from a file may hold a cycle.
+        for _ in self.aliases:
+            target = self.aliases.get(model)
+            if target is None:
+                break
+            model = target if isinstance(target, str) else target.model_id
         return model
 
 
@@ -141,22 +151,15 @@ class NetworkConfig(Strict):
     """Milliseconds, or a string with its unit. A Retry-After beyond it is handed to the client."""
     insecure_skip_verify: bool = False
     """Whether the provider's certificate is left unchecked."""
-    ca_cert_pem: str = ""
+    ca_cert_pem: Certificate = ""
     """PEM of the authority that signed the provider's certificate."""
-    allow_private_network: bool = True
-    """Whether the provider may live on a private or loopback address. Only the file names addresses, so it may."""
+    allow_private_network: bool = False
+    """Accepted for the sake of Bifrost's files. Only this file names addresses, and a private one in it is meant."""
     max_conns_per_host: Annotated[int, Field(ge=1, le=10_000)] = 5000
     enforce_http2: bool = False
     """Whether the provider is spoken to in HTTP/2."""
     stream_throughput_guard: Annotated[None, Later(_GUARD)] = None
     beta_header_overrides: Annotated[None, Later()] = None
-
-    @field_validator("ca_cert_pem")
-    @classmethod
-    def _pem(cls, value: str) -> str:
-        if value and "-----BEGIN CERTIFICATE-----" not in value:
-            raise refuse("expected the text of a certificate in PEM form (-----BEGIN CERTIFICATE-----)")
-        return value
 
     @field_serializer("extra_headers")
     def _masked(self, value: dict[str, str]) -> dict[str, str]:
@@ -172,10 +175,10 @@ class ConcurrencyConfig(Strict):
 
 class ProxyConfig(Strict):
     type: Literal["none", "http", "socks5", "environment"] = "none"
-    url: str = ""
-    username: str = ""
+    url: ProxyUrl = ""
+    username: Secret = Secret("")
     password: Secret = Secret("")
-    ca_cert_pem: str = ""
+    ca_cert_pem: Certificate = ""
 
 
 class CustomProviderConfig(Strict):
@@ -205,11 +208,12 @@ class OpenAIConfig(Strict):
 class ProviderConfig(Strict):
     name: SkipJsonSchema[str] = ""
     """The member of ``providers`` that this is; filled in."""
+    # Before network_config, whose base_url depends on it.
+    custom_provider_config: CustomProviderConfig | None = None
     keys: list[KeyConfig] = []
     network_config: NetworkConfig = NetworkConfig()
     concurrency_and_buffer_size: ConcurrencyConfig = ConcurrencyConfig()
     proxy_config: ProxyConfig = ProxyConfig()
-    custom_provider_config: CustomProviderConfig | None = None
     send_back_raw_request: bool = False
     """Whether ``extra_fields.raw_request`` holds what was sent to the provider."""
     send_back_raw_response: bool = False
@@ -217,24 +221,41 @@ class ProviderConfig(Strict):
     store_raw_request_response: Annotated[None, Later()] = None
     prompt_cache: Annotated[None, Later(_PROMPT_CACHE)] = None
 
+    @field_validator("network_config")
+    @classmethod
+    def _trim(cls, value: NetworkConfig, info: ValidationInfo) -> NetworkConfig:
+        custom = info.data.get("custom_provider_config")
+        row = PROVIDERS.get(custom.base_provider_type if custom else info.data.get("name", ""))
+        if row is None or not value.base_url:
+            return value
+        return value.model_copy(update={"base_url": row.trimmed(value.base_url)})
+
     @property
-    def base(self) -> str:
-        """The name of the catalogue's row that this provider follows."""
+    def row(self) -> Provider:
+        """The row of the catalogue that this provider follows."""
         custom = self.custom_provider_config
-        return custom.base_provider_type if custom else self.name
+        return PROVIDERS[custom.base_provider_type if custom else self.name]
+
+    @property
+    def base_url(self) -> str:
+        """The address to which paths are added: the configured one, else the catalogue's."""
+        return self.network_config.base_url or self.row.base_url or ""
 
     @property
     def key_less(self) -> bool:
         custom = self.custom_provider_config
-        if custom:
-            return custom.is_key_less
-        row = PROVIDERS.get(self.name)
-        return row is not None and row.key_less
+        return custom.is_key_less if custom else self.row.key_less
+
+    def path(self, operation: str, *, stream: bool = False) -> str | None:
+        """Where this provider takes the operation: a path below `base_url` or a whole URL; None if it does not."""
+        custom = self.custom_provider_config
+        kind = f"{operation}_stream" if stream else operation
+        overrides = custom.request_path_overrides if custom else {}
+        return overrides.get(kind) or self.row.paths.get(operation)
 
     def allows_request(self, operation: str, *, stream: bool = False) -> bool:
         """Whether ``custom_provider_config`` lets this request type through."""
         custom = self.custom_provider_config
         if custom is None or custom.allowed_requests is None:
             return True
-        allowed: dict[str, bool] = dict(custom.allowed_requests)
-        return allowed.get(f"{operation}_stream" if stream else operation, False)
+        return custom.allowed_requests.get(f"{operation}_stream" if stream else operation, False)

@@ -8,7 +8,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from bifrost_trio.config.environment import resolve
+from bifrost_trio.config.environment import origin, resolve
 from bifrost_trio.config.plain import expected, refuse
 
 __all__ = ["MASK", "Secret"]
@@ -63,5 +63,6 @@ def _validate(value: object, info: ValidationInfo) -> Secret:
         return Secret("")
     text = resolve(value, info).strip()
     if not text.isascii() or not text.isprintable():
-        raise refuse("has a character that cannot stand in a header (not ASCII, or a control character)")
+        reason = "has a character that cannot stand in a header (not ASCII, or a control character)"
+        raise refuse(reason + origin(value))
     return Secret(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
@@ -20,16 +21,23 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from bifrost_trio.config.environment import resolve
+from bifrost_trio.catalog import REQUEST_TYPES
+from bifrost_trio.config.environment import origin, resolve
+from bifrost_trio.config.nearest import nearest
 from bifrost_trio.config.plain import expected, refuse
 
 __all__ = [
     "NO_EFFECT",
     "Backoff",
+    "Certificate",
     "HeaderName",
     "HeaderValue",
+    "Label",
     "Later",
     "Name",
+    "Origin",
+    "ProxyUrl",
+    "RequestType",
     "Seconds",
     "SendableHeaderName",
     "Strict",
@@ -51,6 +59,10 @@ class Strict(BaseModel):
         protected_namespaces=(),
         use_attribute_docstrings=True,
     )
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Without what is off."""
+        return ((name, value) for name, value in super().__repr_args__() if value is not None)
 
 
 def _seconds(value: object) -> object:
@@ -98,26 +110,47 @@ def _url(value: str, info: ValidationInfo) -> str:
     if not value:
         return value
     text = resolve(value, info).strip()
-    if not text.isascii() or not text.isprintable() or " " in text:
-        raise refuse("has a character that cannot stand in a URL")
+    wrong = _wrong_with_url(text, ("http", "https"))
+    if wrong:
+        raise refuse(wrong + origin(value))
+    return text.rstrip("/")
+
+
+def _proxy_url(value: str, info: ValidationInfo) -> str:
+    if not value or info.data.get("type") == "none":
+        return ""
+    text = resolve(value, info).strip()
+    wrong = _wrong_with_url(text, ("http", "https") if info.data.get("type") == "http" else ("socks5", "socks5h"))
+    if wrong:
+        raise refuse(wrong + origin(value))
+    return text
+
+
+def _wrong_with_url(text: str, schemes: tuple[str, str]) -> str | None:
+    """Why ``text`` is no address to connect to, in words that do not repeat it: it may hold a password."""
+    if not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
+        return "has a character that cannot stand in a URL"
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
-        raise refuse("is not a URL: its host or port cannot be read") from None
-    if parts.scheme not in ("http", "https"):
-        raise refuse("expected a URL that begins with http:// or https://")
+        return "is not a URL: its host or port cannot be read"
+    if parts.scheme not in schemes:
+        return f"expected a URL that begins with {schemes[0]}:// or {schemes[1]}://"
     if not parts.hostname or port == 0:
-        raise refuse("is not a URL: it names no host, or port 0")
+        return "is not a URL: it names no host, or port 0"
     if parts.username is not None or parts.password is not None:
-        raise refuse("holds a user name or password; put the secret in a key or a header")
-    if parts.query or parts.fragment or "?" in text or "#" in text:
-        raise refuse("has a query or fragment; only scheme, host, port and path are allowed")
-    return text.rstrip("/")
+        return "holds a user name or password, which has a place of its own"
+    if "?" in text or "#" in text:
+        return "has a query or fragment; only scheme, host, port and path are allowed"
+    return None
 
 
 Url = Annotated[str, AfterValidator(_url), WithJsonSchema({"type": "string"})]
 """An http(s) address without credentials, query and trailing slash, or ``env.NAME``; empty for "the usual one"."""
+
+ProxyUrl = Annotated[str, AfterValidator(_proxy_url), WithJsonSchema({"type": "string"})]
+"""The address of a proxy, its user and password apart, or ``env.NAME``. Dropped where the proxy is off."""
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FRAMING: Final = frozenset({"host", "connection", "content-length", "transfer-encoding", "te", "upgrade", "trailer"})
@@ -139,14 +172,46 @@ def _sendable_header_name(value: str) -> str:
 def _header_value(value: str, info: ValidationInfo) -> str:
     text = resolve(value, info).strip()
     if not text.isascii() or not text.isprintable():
-        raise refuse("has a character that cannot stand in a header (not ASCII, or a control character)")
+        reason = "has a character that cannot stand in a header (not ASCII, or a control character)"
+        raise refuse(reason + origin(value))
     return text
+
+
+def _certificate(value: str, info: ValidationInfo) -> str:
+    text = resolve(value, info)
+    if text and "-----BEGIN CERTIFICATE-----" not in text:
+        raise refuse("expected the text of a certificate in PEM form (-----BEGIN CERTIFICATE-----)" + origin(value))
+    return text
+
+
+def _origin_of_page(value: str) -> str:
+    parts = urlsplit(value)
+    if value != "*" and (not parts.scheme or not parts.netloc or value != f"{parts.scheme}://{parts.netloc}"):
+        raise refuse('expected "*" or an origin such as "https://app.example.com", without a path')
+    return value
+
+
+def _request_type(value: str) -> str:
+    if value not in REQUEST_TYPES:
+        raise refuse("unknown request type", nearest(value, REQUEST_TYPES))
+    return value
+
+
+def _label(value: str) -> str:
+    if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", value) or value.startswith("__"):
+        raise refuse("is not the name of a Prometheus label: letters, digits and '_', no digit first")
+    return value
 
 
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 """In lower case, as all header names in the program."""
 SendableHeaderName = Annotated[str, AfterValidator(_sendable_header_name)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
+Certificate = Annotated[str, AfterValidator(_certificate)]
+"""The text of one or more certificates in PEM form, or ``env.NAME``."""
+Origin = Annotated[str, AfterValidator(_origin_of_page)]
+RequestType = Annotated[str, AfterValidator(_request_type), WithJsonSchema({"enum": list(REQUEST_TYPES)})]
+Label = Annotated[str, AfterValidator(_label)]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -169,13 +234,15 @@ def _same(value: Any, default: Any) -> bool:
 class Later:
     """Marks a member that Bifrost has and this version has not: only a value that turns it off is accepted.
 
-    ``default`` is Bifrost's own, which is accepted too. The member's value in the program is always None.
+    ``default`` is Bifrost's own, which is accepted too; ``instead`` says what to do for now. The member's value in the
+    program is always None.
     """
 
-    __slots__ = ("default",)
+    __slots__ = ("default", "instead")
 
-    def __init__(self, default: Any = None) -> None:
+    def __init__(self, default: Any = None, *, instead: str = "") -> None:
         self.default = default
+        self.instead = f": {instead}" if instead else ""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self._validate)
@@ -185,4 +252,4 @@ class Later:
 
     def _validate(self, value: Any) -> None:
         if not is_off(value, self.default):
-            raise refuse("not yet supported by this version")
+            raise refuse(f"not yet supported by this version{self.instead}")
