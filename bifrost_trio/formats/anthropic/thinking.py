@@ -1,0 +1,111 @@
+"""How much a model thinks, in OpenAI's words and in Anthropic's.
+
+OpenAI has ``reasoning_effort``. Anthropic had a budget of tokens (``thinking``); its models from 4.6 on choose their
+own depth (``thinking: adaptive``) under ``output_config.effort``, and later ones refuse a budget (platform.claude.com,
+"Extended thinking", "Effort").
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bifrost_trio.types import JsonObject
+
+__all__ = ["DEFAULT_MAX_TOKENS", "MIN_BUDGET", "add_thinking", "effort_of"]
+
+DEFAULT_MAX_TOKENS = 8192
+"""``max_tokens`` where the client sets none. Anthropic requires one; this is the largest that its own SDK lets a whole
+answer of the slowest models ask for, and every model still served grants it."""
+
+MIN_BUDGET = 1024
+"""The smallest thinking budget that Anthropic takes, in tokens."""
+
+_BUDGETS = {"minimal": MIN_BUDGET, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 24576, "max": 32768}
+_EFFORTS = {"minimal": "low"}
+_VERSION = re.compile(r"claude-(?:[a-z]+-)?(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)")
+
+
+def effort_of(thinking: JsonObject) -> str | None:
+    """OpenAI's effort for an Anthropic budget. Never beyond ``high``, which every reasoning model knows."""
+    budget = thinking.get("budget_tokens")
+    if thinking.get("type") != "enabled" or not isinstance(budget, int):
+        return None
+    return next((word for word in ("low", "medium") if budget <= _BUDGETS[word]), "high")
+
+
+def _adaptive(model: Any) -> bool:
+    """Whether the model takes ``adaptive``: version 4.6 or later, or one whose name tells no version."""
+    found = _VERSION.search(model) if isinstance(model, str) else None
+    return found is None or (int(found[1]), int(found[2] or 0)) >= (4, 6)
+
+
+def add_thinking(common: JsonObject, wire: JsonObject, dropped: list[str]) -> None:
+    """Sets ``max_tokens``, ``thinking`` and ``output_config.effort``.
+
+    An explicit ``thinking`` is sent as it is; else ``reasoning_effort`` (or ``reasoning``) asks for it. OpenAI's limit
+    on tokens includes thinking as Anthropic's does, so a budget takes at most half of a limit that the client set.
+    """
+    limit = _limit(common, dropped)
+    effort, budget = _wanted(common, dropped)
+    native = common.get("client_format") == "anthropic"
+    if common.get("thinking") is not None or native or (effort is None and budget is None):
+        _set_effort(wire, effort, dropped)
+        wire["max_tokens"] = limit if limit is not None else DEFAULT_MAX_TOKENS + _budget_of(wire.get("thinking"))
+    elif effort == "none":
+        wire["thinking"] = {"type": "disabled"}
+        wire["max_tokens"] = DEFAULT_MAX_TOKENS if limit is None else limit
+    elif budget is None and _adaptive(common.get("model")):
+        wire["thinking"] = {"type": "adaptive"}
+        _set_effort(wire, effort, dropped)
+        wire["max_tokens"] = DEFAULT_MAX_TOKENS + _BUDGETS.get(str(effort), 0) if limit is None else limit
+    else:
+        _set_budget(wire, limit, _BUDGETS.get(str(effort), 8192) if budget is None else budget, dropped)
+
+
+def _limit(common: JsonObject, dropped: list[str]) -> Any:
+    limit, older = common.get("max_completion_tokens"), common.get("max_tokens")
+    if limit is None:
+        return older
+    if older is not None and older != limit:
+        dropped.append("max_tokens")
+    return limit
+
+
+def _wanted(common: JsonObject, dropped: list[str]) -> tuple[str | None, int | None]:
+    effort = common.get("reasoning_effort")
+    reasoning = common.get("reasoning")
+    budget = None
+    if isinstance(reasoning, dict):
+        effort = effort or reasoning.get("effort")
+        budget = reasoning.get("max_tokens")
+        names = reasoning.keys() - {"effort", "max_tokens"}
+        dropped += [f"reasoning.{name}" for name in sorted(names) if reasoning[name] is not None]
+    elif reasoning is not None:
+        dropped.append("reasoning")
+    return effort, budget if isinstance(budget, int) else None
+
+
+def _budget_of(thinking: Any) -> int:
+    budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
+    return budget if isinstance(budget, int) else 0
+
+
+def _set_effort(wire: JsonObject, effort: str | None, dropped: list[str]) -> None:
+    if effort == "none":
+        dropped.append("reasoning_effort")
+    elif effort is not None:
+        wire.setdefault("output_config", {})["effort"] = _EFFORTS.get(effort, effort)
+
+
+def _set_budget(wire: JsonObject, limit: Any, budget: int, dropped: list[str]) -> None:
+    if not isinstance(limit, int):
+        wire["thinking"] = {"type": "enabled", "budget_tokens": max(MIN_BUDGET, budget)}
+        wire["max_tokens"] = DEFAULT_MAX_TOKENS + max(MIN_BUDGET, budget)
+        return
+    wire["max_tokens"] = limit
+    if limit > MIN_BUDGET:
+        wire["thinking"] = {"type": "enabled", "budget_tokens": max(MIN_BUDGET, min(budget, limit // 2))}
+    else:
+        dropped.append("reasoning_effort")

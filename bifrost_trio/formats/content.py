@@ -1,0 +1,49 @@
+"""What the content of a message of the common shape says, whatever form it has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bifrost_trio.types import JsonObject
+
+__all__ = ["data_url", "reasoning_of", "split_data_url", "text_of"]
+
+
+def text_of(content: Any) -> str:
+    """The text of ``content``: itself, or the text parts of a list joined without anything between them."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    texts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
+    return "".join([text for text in texts if isinstance(text, str)])
+
+
+def reasoning_of(message: JsonObject) -> str:
+    """The thinking in a message or a delta; providers call it ``reasoning_content``, ``reasoning``, or make it a part.
+
+    The part is Mistral's: ``{"type": "thinking", "thinking": [{"type": "text", "text": …}]}``.
+    """
+    for name in ("reasoning_content", "reasoning"):
+        text = message.get(name)
+        if isinstance(text, str) and text:
+            return text
+    content = message.get("content")
+    if not isinstance(content, list):
+        return ""
+    parts = [part.get("thinking") for part in content if isinstance(part, dict) and part.get("type") == "thinking"]
+    return "".join([text_of(part) for part in parts])
+
+
+def data_url(media_type: str, payload: str) -> str:
+    """A base64 data URL (RFC 2397)."""
+    return f"data:{media_type};base64,{payload}"
+
+
+def split_data_url(url: str) -> tuple[str, str] | None:
+    """Media type and payload of a base64 data URL (RFC 2397); None for any other URL."""
+    head, comma, payload = url.partition(",")
+    if not comma or not head.startswith("data:") or not head.endswith(";base64"):
+        return None
+    return head[5:-7].partition(";")[0], payload
