@@ -76,8 +76,8 @@ class AnthropicDecoder:
 
     def _start(self, wire: JsonObject) -> Iterable[JsonObject]:
         message = wire.get("message")
-        if not isinstance(message, dict):
-            raise MalformedAnswer("The provider's stream begins without a message.")
+        if not isinstance(message, dict) or self._started:
+            raise MalformedAnswer("The provider's stream does not begin with one message.")
         self._id = message.get("id") or ""
         self._model = message.get("model") or ""
         self._created = int(time.time())
