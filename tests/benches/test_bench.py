@@ -1,0 +1,203 @@
+"""The bench answers right: what is valid counts, what is wrong is said, what is missing is said."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "benches"
+
+
+def _package() -> ModuleType:
+    """The package `benches`, without the repository's root on sys.path: that would hide an installed wheel."""
+    where = importlib.util.spec_from_file_location(
+        "benches", FOLDER / "__init__.py", submodule_search_locations=[str(FOLDER)]
+    )
+    assert where is not None
+    assert where.loader is not None
+    package = importlib.util.module_from_spec(where)
+    sys.modules["benches"] = package
+    where.loader.exec_module(package)
+    return package
+
+
+_package()
+
+from benches import gateways, processes, report  # noqa: E402
+from benches.measure import Loaded, Point, Sitting  # noqa: E402
+from benches.workloads import WORKLOADS  # noqa: E402
+
+pytestmark = [
+    pytest.mark.real_clock,
+    pytest.mark.skipif(sys.platform != "linux", reason="the bench reads /proc"),
+]
+needs_tool = [
+    # The first one builds the tool.
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(shutil.which("cargo") is None, reason="the bench's tool is built with cargo, which is not here"),
+]
+
+WRONG_GATEWAY = """
+import http.server, sys
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *words):
+        pass
+
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def bench(folder: Path, *words: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    """Runs the harness as a user does; what it said and the raw figures."""
+    output = folder / "figures.json"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    done = subprocess.run(
+        [sys.executable, "-m", "benches", "--rounds", "1", "--seconds", "2", "--output", str(output), *words],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    return done, json.loads(output.read_text()) if output.exists() else {}
+
+
+class TestRuns:
+    pytestmark = needs_tool
+
+    def test_the_provider_itself_answers_every_kind_right(self, tmp_path: Path) -> None:
+        done, figures = bench(tmp_path, "--only", "direct,chat1k,chat100k,stream64,embed1k,messages1k,to_openai_stream")
+        assert done.returncode == 0, done.stderr
+        loads = [point["load"]["seen"] for point in figures["sittings"][0]["points"]]
+        assert len(loads) == 6
+        assert all(seen["valid"] > 0 and seen["wrong"] == 0 for seen in loads)
+        assert figures["machine"]["kernel"]
+
+    def test_a_gateway_beside_is_compared(self, tmp_path: Path) -> None:
+        mock = ROOT / "target" / "bench-load" / "release" / "bench-load"
+        command = f"{mock} mock --port {{port}}"
+        done, figures = bench(tmp_path, "--only", "chat1k,added1,same", "--beside", "same", "--command", command)
+        assert done.returncode == 0, done.stderr
+        chat, added = figures["sittings"][0]["points"]
+        assert chat["load"]["cpu"] > 0
+        assert (chat["ratio"] is None) == (gateways.plain() is None)
+        assert added["direct"]["seen"]["latency_us"]["p50"] > 0
+
+    def test_wrong_answers_void_the_point_and_fail_the_run(self, tmp_path: Path) -> None:
+        script = tmp_path / "wrong.py"
+        script.write_text(WRONG_GATEWAY)
+        command = f"{sys.executable} {script} {{port}}"
+        done, figures = bench(tmp_path, "--only", "chat1k,wrong", "--beside", "wrong", "--command", command)
+        assert done.returncode == 1
+        assert "VOID, wrong answers: wrong, chat 1 KB" in done.stdout
+        assert "not the answer" in done.stdout
+        assert figures["sittings"][0]["points"][0]["ratio"] is None
+
+    def test_a_gateway_that_does_not_start_is_named_with_its_words(self, tmp_path: Path) -> None:
+        command = f"{sys.executable} -c 'raise SystemExit(\"no licence\")'"
+        done, _ = bench(tmp_path, "--only", "chat1k,gone", "--beside", "gone", "--command", command)
+        assert done.returncode == 1
+        assert "gone is given up: gone: ended with status 1\nno licence" in done.stderr
+
+
+def test_unknown_names_are_refused_with_those_that_exist(tmp_path: Path) -> None:
+    done, _ = bench(tmp_path, "--only", "chat2k")
+    assert done.returncode == 2
+    assert "chat1k" in done.stderr
+    assert "not chat2k" in done.stderr
+
+
+def loaded(cpu: float | None, valid: int = 1000, wrong: int = 0, seconds: float = 1.0) -> Loaded:
+    samples = {"n": valid, "p50": 100.0, "p90": 100.0, "p99": 100.0, "p999": 100.0, "max": 100.0, "mean": 100.0}
+    seen = {"target": "127.0.0.1:1", "seconds": seconds, "valid": valid, "wrong": wrong, "left": 0, "connections": 64}
+    told = ["not the answer"] if wrong else []
+    return Loaded({**seen, "told": told, "latency_us": samples, "first_chunk_us": None, "chunk_delay_us": None}, cpu)
+
+
+def sittings(*points: Point) -> list[Sitting]:
+    return [Sitting(point.gateway, point.round, [point], 0.5, 10_000_000, 20_000_000) for point in points]
+
+
+class TestReport:
+    def test_the_ratio_is_to_nginx_around_and_its_median_counts(self) -> None:
+        points = [
+            Point("bare", "chat1k", n, loaded(cpu), loaded(0.02), loaded(0.02))
+            for n, cpu in enumerate([0.04, 0.1, 0.06])
+        ]
+        assert [point.ratio for point in points] == pytest.approx([2.0, 5.0, 3.0])
+        text = report.markdown(sittings(*points), [WORKLOADS["chat1k"]])
+        assert "3.00 (2.00–5.00)" in text
+        assert "20.0 µs" in text
+
+    def test_a_point_with_a_wrong_answer_is_marked_and_not_averaged(self) -> None:
+        points = [
+            Point("bare", "chat1k", 0, loaded(0.04), loaded(0.02), loaded(0.02)),
+            Point("bare", "chat1k", 1, loaded(9.9, wrong=1), loaded(0.02), loaded(0.02)),
+        ]
+        text = report.markdown(sittings(*points), [WORKLOADS["chat1k"]])
+        assert "| 2.00" in text
+        assert "VOID, wrong answers: bare, chat 1 KB, round 2: 1 wrong; not the answer" in text
+        assert len(report.faults(points)) == 1
+
+    def test_where_the_clients_were_the_limit_only_cpu_stands(self) -> None:
+        points = [Point("bare", "chat1k", 0, loaded(0.5), loaded(0.25), loaded(0.25))]
+        text = report.markdown(sittings(*points), [WORKLOADS["chat1k"]])
+        assert points[0].starved(WORKLOADS["chat1k"])
+        row = next(line for line in text.splitlines() if line.startswith("| chat 1 KB | bare"))
+        assert "| void " in row
+        assert "500.0 µs" in row
+        assert "those requests/s are void" in text
+
+
+class TestProcesses:
+    def test_cpu_is_that_of_the_process_and_its_children(self, tmp_path: Path) -> None:
+        burn = "import time\nwhile time.process_time() < 0.2: pass\n"
+        child = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {burn!r}])\n"
+        rest = "import signal\nprint('done', flush=True)\nsignal.pause()"
+        command = [sys.executable, "-c", child + burn + rest]
+        process = processes.Process.start(command, min(os.sched_getaffinity(0)), tmp_path / "log")
+        try:
+            assert process.first_line(15) == "done"
+            assert 0.35 < process.cpu_seconds() < 5
+            assert process.resident_bytes() > 1_000_000
+        finally:
+            process.stop()
+        assert process.popen.returncode is not None
+
+    def test_the_core_of_who_starts_is_given_back(self) -> None:
+        before = os.sched_getaffinity(0)
+        with processes.pinned(min(before)):
+            assert os.sched_getaffinity(0) == {min(before)}
+        assert os.sched_getaffinity(0) == before
+
+
+def test_models_and_paths_are_what_each_gateway_calls_them() -> None:
+    own, beside = gateways.own("bare", []), gateways.Gateway("b", "b", model="vendor/gpt")
+    chat, embeddings, translated = WORKLOADS["chat1k"], WORKLOADS["embed1k"], WORKLOADS["to_openai"]
+    assert own.lane("a", chat).model == "openai/gpt-4o-mini"
+    assert own.lane("a", embeddings).model == "openai/text-embedding-3-small"
+    assert own.lane("a", translated).path == "/anthropic/v1/messages"
+    assert own.lane("a", translated).model == "openai/gpt-4o-mini"
+    assert own.lane("a", WORKLOADS["to_anthropic"]).model == "anthropic/claude-sonnet-4-5"
+    assert beside.lane("a", embeddings).model == "vendor/text-embedding-3-small"
+    assert not beside.measures(translated)
