@@ -1,0 +1,282 @@
+"""HTTP/1.1: public cases and the rules of RFC 9110 and 9112, each whole and cut at every byte, with equal results."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from bifrost_trio._wire import RequestReader, ResponseReader
+from bifrost_trio.errors import ConnectionBroken, MalformedAnswer, MalformedRequest
+
+CASES = Path(__file__).parents[2] / ".." / "shared" / "data" / "http1" / "cases.jsonl"
+
+
+class Message(NamedTuple):
+    """What a reader made of one message that was complete."""
+
+    start: str
+    fields: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+class Result(NamedTuple):
+    """``verdict``: ``ok`` (nothing left over), ``more``, ``closed`` (bytes after a last message),
+    ``handover`` (another protocol), or a status."""
+
+    messages: list[Message]
+    verdict: str
+
+
+def whole(data: bytes) -> list[bytes]:
+    return [data]
+
+
+def bytewise(data: bytes) -> list[bytes]:
+    return [data[i : i + 1] for i in range(len(data))]
+
+
+def cut_once(data: bytes) -> Iterator[list[bytes]]:
+    for place in range(1, len(data), 1 + len(data) // 4096):
+        yield [data[:place], data[place:]]
+
+
+class Server:
+    """Reads requests as the gateway's server does: one after another, none after the one that closes."""
+
+    def __init__(self) -> None:
+        self.reader = RequestReader()
+        self.messages: list[Message] = []
+        self.open: Message | None = None
+        self.last = False
+        self.surplus = False
+        self.handed_over = False
+
+    def feed(self, data: bytes) -> None:
+        if self.open is not None:
+            if self.body(self.reader.feed_body(data)):
+                self.requests(b"")
+        elif self.last:
+            self.surplus = True
+        else:
+            self.requests(data)
+
+    def requests(self, data: bytes) -> None:
+        request = self.reader.feed(data)
+        while request is not None:
+            target = request.path + ("?" + request.query if request.query else "")
+            start = f"{request.method} {target} {request.minor_version}"
+            self.open = Message(start, request.headers(), b"")
+            self.last = not request.keep_alive or request.handover is not None
+            self.handed_over = request.handover is not None
+            follows = self.body(request.body)
+            request = self.reader.feed(b"") if follows else None
+
+    def body(self, data: bytes) -> bool:
+        """Whether a next request is to be looked for."""
+        assert self.open is not None
+        self.open = self.open._replace(body=self.open.body + data)
+        if not self.reader.body_complete:
+            return False
+        self.messages.append(self.open)
+        self.open = None
+        self.surplus = self.reader.pending
+        return self.surplus and not self.last
+
+    def verdict(self) -> str:
+        if self.handed_over:
+            return "handover"
+        if self.last and self.open is None:
+            return "closed" if self.surplus else "ok"
+        return "more" if self.open is not None or self.reader.pending or not self.messages else "ok"
+
+
+def read_requests(pieces: list[bytes]) -> Result:
+    server = Server()
+    try:
+        for piece in pieces:
+            server.feed(piece)
+    except MalformedRequest as error:
+        return Result(server.messages, str(error.status))
+    return Result(server.messages, server.verdict())
+
+
+def read_answers(pieces: list[bytes]) -> Result:
+    """One exchange; ``more`` if the provider may not close here, ``closed`` if what followed spoils the connection."""
+    reader = ResponseReader()
+    reader.expect()
+    answer, body, surplus = None, b"", False
+    try:
+        for piece in pieces:
+            if reader.body_complete:
+                surplus = True
+            elif answer is None:
+                answer = reader.feed(piece)
+                body = b"" if answer is None else answer.body
+            else:
+                body += reader.feed_body(piece)
+        whole_by_itself = reader.body_complete
+        spoilt = surplus or (whole_by_itself and not reader.reusable)
+        reader.end()
+    except MalformedAnswer:
+        return Result([], "502")
+    except ConnectionBroken:
+        return Result([], "more")
+    assert answer is not None
+    message = Message(str(answer.status), answer.headers(), body)
+    return Result([message], "closed" if spoilt else "ok" if whole_by_itself else "until close")
+
+
+def read_all_ways(read: Callable[[list[bytes]], Result], data: bytes) -> Result:
+    result = read(whole(data))
+    assert read(bytewise(data)) == result
+    for pieces in cut_once(data):
+        assert read(pieces) == result
+    return result
+
+
+# --- public cases -----------------------------------------------------------------------------------------------------
+
+
+class Difference(NamedTuple):
+    """Cases that are read differently here, by what stands in them. ``verdict`` is ours."""
+
+    pattern: bytes
+    verdict: str
+    reason: str
+
+
+STRICTER = (
+    Difference(rb"^CONNECT ", "501", "a gateway is no tunnel: RFC 9110 section 9.3.6"),
+    Difference(rb"^(M-SEARCH|PRI) \*", "400", "the asterisk is for OPTIONS alone: RFC 9112 section 3.2.4"),
+    Difference(rb" (RTSP|ICE)/1", "400", "not HTTP: RFC 9112 section 2.3"),
+    Difference(rb"^(RTSP|ICE)/1", "502", "not HTTP: RFC 9112 section 2.3"),
+    Difference(rb"^GET /\r\n", "400", "a request line without a version: RFC 9112 section 3"),
+    Difference(rb"^HTTP/0.9", "502", "a version that has no status line: RFC 9112 section 2.3"),
+    Difference(rb"^\S+ [^ ]*#", "400", "a target has no fragment: RFC 9112 section 3.2"),
+    Difference(rb'^\S+ [^ ]*"', "400", "a quotation mark is of no URI: RFC 3986 appendix A"),
+    Difference(rb"^\S+ [^ ]*[\x80-\xff]", "400", "a URI is ASCII: RFC 3986 section 2"),
+    Difference(rb"^\S+ http://[^/ ]*@", "400", "user information is an error: RFC 9110 section 4.2.4"),
+    Difference(rb"(?i)^[A-Z]+ (?s:.*)transfer-encoding: (deflate|gzip|identity)", "501", "RFC 9112 section 6.1"),
+    Difference(rb"(?i)^HTTP(?s:.*)transfer-encoding: chunked(chunked|, |\r\ntransfer)", "502", "RFC 9112 section 6.3"),
+    Difference(rb"\r\n0\r\n(?s:.*)Content-Type", "400", "not a trailer field: RFC 9110 section 6.5.1"),
+    Difference(rb"^HTTP/1.1 101 ", "502", "nothing that is sent upstream asks for it: RFC 9110 section 15.2.2"),
+    Difference(rb"^\r\nHTTP|100 Continue\r\n\r\n\r\n", "502", "empty lines are for requests: RFC 9112 section 2.2"),
+    Difference(rb"^(\S+)  +", "4..|502", "single spaces: RFC 9112 sections 3 and 4"),
+    Difference(rb"\r\n[ \t]+\S", "4..|502", "obsolete folding: RFC 9112 section 5.2"),
+    Difference(rb" :", "400", "white space before the colon: RFC 9112 section 5.1"),
+    Difference(rb"[^\r]\n", "4..|502", "bare LF: RFC 9112 section 2.2 lets it be refused"),
+    Difference(rb"^PROXY ", "400", "the PROXY protocol is not spoken"),
+)
+LOOSER = (
+    Difference(rb"", "closed", "what follows the last message is never read: RFC 9112 section 9.6"),
+    Difference(rb"^(ANNOUNCE|MKCOLA|-bl) ", "ok", "any token is a method; the routes answer 405 or 501"),
+    Difference(rb"^PUT /(q=|stuff)|^GET /test|X: yyy", "ok", "within this project's limits, beyond those of the case"),
+    Difference(rb"(Transfer|Content)_(Encoding|Length)", "ok", "an underscore is of a token, and not a hyphen here"),
+)
+# Read with options, or cut short, by the suite that they come from.
+NOT_COMPARABLE = {"Content-Length reset when no body is received", "HTTP 103 first, then 200", "099"}
+
+
+def public_cases() -> list[Any]:
+    if not CASES.exists():
+        return []
+    cases = [json.loads(line) for line in CASES.read_text().splitlines()]
+    return [pytest.param(case, id=f"{case['source']}-{index}") for index, case in enumerate(cases)]
+
+
+def case_bytes(case: dict[str, Any]) -> bytes:
+    data = base64.b64decode(case["input_b64"])
+    if case["type"] == "url":
+        return b"GET " + data + b" HTTP/1.1\r\nHost: a\r\n\r\n"
+    if case["type"] == "headers":
+        return b"GET / HTTP/1.0\r\n" + data
+    # The collection lost the empty line where it ended a case.
+    if case["source"] == "llhttp" and data.endswith(b"\r\n") and (b"\r\n\r\n" not in data or ends_early(case, data)):
+        data += b"\r\n"
+    if case["type"].startswith("request") and not re.search(rb"(?i)\nhost[ \t]*:", data):
+        # Without it each of them would be refused for this alone.
+        data = re.sub(rb"( HTTP/1\.1\r\n)", rb"\1Host: example.com\r\n", data)
+    return data
+
+
+def ends_early(case: dict[str, Any], data: bytes) -> bool:
+    return f"off={len(data) + 2} " in case["log"]
+
+
+def agrees(case: dict[str, Any], result: Result) -> bool:
+    """Whether we read the case as its suite does; what is right only when lenient is to be refused."""
+    if case["expect"] == "error" or (case["lenient"] and case["source"] == "llhttp"):
+        return result.verdict.isdigit() or (result.verdict == "more" and not result.messages)
+    if case["expect"] == "incomplete":
+        return not result.verdict.isdigit() and not result.verdict == "closed"
+    count = case.get("complete")
+    if result.verdict.isdigit():
+        return False
+    if case["type"].startswith("request") and case["source"] == "llhttp":
+        read = b"".join(message.body for message in result.messages)
+        return len(result.messages) == count and bodies(case).startswith(read)
+    return result.verdict in ("ok", "closed", "until close")
+
+
+def bodies(case: dict[str, Any]) -> bytes:
+    """What llhttp said of the bodies, that of an unfinished message included."""
+    spans = re.findall(r'span\[body\]=(?:"(.*)"|(cr|lf))$', case["log"], re.MULTILINE)
+    ends = {"cr": b"\r", "lf": b"\n", "": b""}
+    return b"".join(text.encode() + ends[end] for text, end in spans)
+
+
+def test_public_cases_are_present_or_said_to_be_absent() -> None:
+    if not CASES.exists():
+        pytest.skip(f"no public cases at {CASES}")
+    assert len(public_cases()) == 471
+
+
+def read_case(case: dict[str, Any]) -> Result:
+    return read_all_ways(read_answers if case["type"].startswith("response") else read_requests, case_bytes(case))
+
+
+def difference(case: dict[str, Any], result: Result) -> Difference | None:
+    """The first row that says why we read the case differently."""
+    rows = STRICTER if result.verdict.isdigit() else LOOSER
+    fitting = (r for r in rows if re.search(r.pattern, case_bytes(case)) and re.fullmatch(r.verdict, result.verdict))
+    return next(fitting, None)
+
+
+def comparable(case: dict[str, Any]) -> bool:
+    return case["name"].rpartition(" / ")[2] not in NOT_COMPARABLE
+
+
+@pytest.mark.parametrize("case", public_cases())
+def test_public_case(case: dict[str, Any]) -> None:
+    if not comparable(case):
+        pytest.skip("the suite reads it with an option, or cut short")
+    result = read_case(case)
+    assert agrees(case, result) or difference(case, result), result
+
+
+def test_every_difference_is_needed() -> None:
+    if not CASES.exists():
+        pytest.skip(f"no public cases at {CASES}")
+    cases = [case.values[0] for case in public_cases() if comparable(case.values[0])]
+    results = [(case, read_case(case)) for case in cases]
+    needed = {difference(case, result) for case, result in results if not agrees(case, result)}
+    assert needed == {*STRICTER, *LOOSER}
+
+
+@pytest.mark.parametrize("case", [case for case in public_cases() if case.values[0].get("expected")])
+def test_public_request_says_the_same(case: dict[str, Any]) -> None:
+    result = read_requests([case_bytes(case)])
+    expected = case["expected"] if isinstance(case["expected"], list) else [case["expected"]]
+    for message, wanted in zip(result.messages, expected, strict=False):
+        method, target, _ = message.start.split(" ")
+        assert method.upper() == wanted["method"].upper()
+        assert wanted["uri"].endswith(target)
+        fields = {(name.upper(), value) for name, value in message.fields if name != b"host"}
+        assert fields >= {(n.encode(), v.encode("latin-1")) for n, v in wanted["headers"] if n != "HOST"}
+        assert message.body.replace(b"Host: example.com\r\n", b"")[:20] == wanted["body"].encode()[:20]
