@@ -214,7 +214,7 @@ def agrees(case: dict[str, Any], result: Result) -> bool:
     if case["expect"] == "error" or (case["lenient"] and case["source"] == "llhttp"):
         return result.verdict.isdigit() or (result.verdict == "more" and not result.messages)
     if case["expect"] == "incomplete":
-        return not result.verdict.isdigit() and not result.verdict == "closed"
+        return not result.verdict.isdigit() and result.verdict != "closed"
     count = case.get("complete")
     if result.verdict.isdigit():
         return False
