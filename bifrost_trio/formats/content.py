@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bifrost_trio.types import JsonObject
 
-__all__ = ["data_url", "reasoning_of", "split_data_url", "text_of"]
+__all__ = ["data_url", "member", "reasoning_of", "split_data_url", "text_of"]
+
+
+def member(value: Any, name: str) -> Any:
+    """The member of an object; None where there is none, or where ``value`` is no object at all."""
+    return value.get(name) if isinstance(value, dict) else None
 
 
 def text_of(content: Any) -> str:

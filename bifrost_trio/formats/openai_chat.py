@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bifrost_trio.errors import GatewayError, InvalidField, MalformedAnswer
 from bifrost_trio.formats import openai_errors
+from bifrost_trio.formats.content import member
 from bifrost_trio.formats.openai_request import translate_request
 from bifrost_trio.formats.openai_stream import ChunkDecoder, ChunkEncoder
 
@@ -51,7 +52,7 @@ class OpenAIChat:
 
     def decode_answer(self, wire: JsonObject) -> JsonObject:
         """The same. Raises MalformedAnswer where there are no choices."""
-        choices = wire.get("choices")
+        choices = member(wire, "choices")
         if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
             raise MalformedAnswer("The provider's answer is not a chat completion: it has no list of choices.")
         return wire

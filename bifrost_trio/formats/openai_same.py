@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bifrost_trio.errors import ConnectionBroken, GatewayError, MalformedAnswer
 from bifrost_trio.formats import openai_errors
 from bifrost_trio.formats.codec import DecodeError, decode
+from bifrost_trio.formats.content import member
 from bifrost_trio.formats.events import named_frame
 from bifrost_trio.formats.openai_stream import ChunkDecoder, ChunkEncoder
 
@@ -38,7 +39,7 @@ class OpenAISame:
 
     def decode_answer(self, wire: JsonObject) -> JsonObject:
         """The same. Raises MalformedAnswer on another object."""
-        if not isinstance(wire.get(self._member), list):
+        if not isinstance(member(wire, self._member), list):
             raise MalformedAnswer(f"The provider's answer has no {self._member}.")
         return wire
 

@@ -88,8 +88,8 @@ def read_message(data: bytes) -> Json:
         elif kind == "content_block_stop":
             assert block is not None and wire["index"] == index
             if pieces:
-                block["input"] = json.loads("".join(pieces) or "{}")
                 block["raw"] = "".join(pieces)
+                block["input"] = lenient(block["raw"])
             block = None
         elif kind == "message_delta":
             assert block is None
@@ -99,6 +99,14 @@ def read_message(data: bytes) -> Json:
             message["stopped"] = True
     assert message.pop("stopped"), "the message was not ended"
     return message
+
+
+def lenient(text: str) -> Any:
+    """The value of arguments, None for those that a limit cut."""
+    try:
+        return json.loads(text or "{}")
+    except ValueError:
+        return None
 
 
 def _add_to_block(block: Json, delta: Json, pieces: list[str]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bifrost_trio.errors import MalformedAnswer
 from bifrost_trio.formats.anthropic.turns import decode_assistant, encode_assistant
 from bifrost_trio.formats.anthropic.vocabulary import common_usage, finish_reason, stop_reason, wire_usage
+from bifrost_trio.formats.content import member
 
 if TYPE_CHECKING:
     from bifrost_trio.types import JsonObject
@@ -22,7 +23,7 @@ _EXTRAS = ("container", "context_management")
 
 def decode_answer(wire: JsonObject) -> JsonObject:
     """Wire to common. Raises MalformedAnswer on what is not a Message."""
-    content = wire.get("content")
+    content = member(wire, "content")
     if not isinstance(content, list) or not all(isinstance(block, dict) for block in content):
         raise MalformedAnswer("The provider's answer is not a Message: it has no list of content blocks.")
     usage = wire.get("usage")

@@ -10,6 +10,7 @@ from bifrost_trio.formats.anthropic.request_in import decode_request
 from bifrost_trio.formats.anthropic.request_out import encode_request
 from bifrost_trio.formats.anthropic.stream_in import AnthropicDecoder
 from bifrost_trio.formats.anthropic.stream_out import AnthropicEncoder
+from bifrost_trio.formats.content import member
 
 if TYPE_CHECKING:
     from bifrost_trio.types import JsonObject, StreamDecoder, StreamEncoder
@@ -43,10 +44,7 @@ class Anthropic:
         return decode_request(wire)
 
     def encode_request(self, common: JsonObject, dropped: list[str]) -> JsonObject:
-        """Raises InvalidField where a tool call's arguments are not a JSON object.
-
-        ``common["model"]`` should be the provider's own name by then: how thinking is asked for depends on it.
-        """
+        """``common["model"]`` should be the provider's own name by then: how to ask for thinking depends on it."""
         return encode_request(common, dropped)
 
     def decode_answer(self, wire: JsonObject) -> JsonObject:
@@ -82,7 +80,7 @@ class AnthropicCountTokens(Anthropic):
         return {name: value for name, value in wire.items() if name in _COUNTED}
 
     def decode_answer(self, wire: JsonObject) -> JsonObject:
-        if not isinstance(wire.get("input_tokens"), int):
+        if not isinstance(member(wire, "input_tokens"), int):
             raise MalformedAnswer("The provider's answer has no input_tokens.")
         return wire
 

@@ -66,7 +66,7 @@ _TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard
 
 
 def encode_request(common: JsonObject, dropped: list[str]) -> JsonObject:
-    """Common to wire; whatever Anthropic cannot carry is appended to ``dropped``. Raises InvalidField."""
+    """Common to wire; whatever Anthropic cannot carry is appended to ``dropped``."""
     native = common.get("client_format") == "anthropic"
     wire: JsonObject = {}
     for name, value in common.items():

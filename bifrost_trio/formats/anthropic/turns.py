@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bifrost_trio.errors import InvalidField
 from bifrost_trio.formats.anthropic.parts import encode_part
 from bifrost_trio.formats.anthropic.vocabulary import safe_id
 from bifrost_trio.formats.codec import DecodeError, compact, decode
@@ -19,7 +18,10 @@ from bifrost_trio.formats.content import reasoning_of, text_of
 if TYPE_CHECKING:
     from bifrost_trio.types import JsonObject
 
-__all__ = ["decode_assistant", "encode_assistant", "encode_call"]
+__all__ = ["RAW_ARGUMENTS", "decode_assistant", "encode_assistant", "encode_call"]
+
+RAW_ARGUMENTS = "raw_arguments"
+"""Anthropic's ``input`` is an object; arguments that are none are handed on as text under this name, not lost."""
 
 _RANK = {"thinking": 0, "redacted_thinking": 0, "text": 1, "tool_use": 2}
 _OPAQUE = 3
@@ -148,7 +150,7 @@ def _parts(content: list[Any], path: str, dropped: list[str] | None) -> list[Jso
 
 
 def encode_call(call: JsonObject, path: str, dropped: list[str] | None) -> JsonObject | None:
-    """A tool call as a ``tool_use`` block. Raises InvalidField where its arguments are not a JSON object."""
+    """A tool call as a ``tool_use`` block; None for a call of another kind than of a function."""
     function = call.get("function")
     if not isinstance(function, dict):
         if dropped is not None:
@@ -158,7 +160,7 @@ def encode_call(call: JsonObject, path: str, dropped: list[str] | None) -> JsonO
         "type": "tool_use",
         "id": safe_id(call.get("id")),
         "name": function.get("name"),
-        "input": _arguments(function.get("arguments"), f"{path}.function.arguments"),
+        "input": _arguments(function.get("arguments"), f"{path}.function.arguments", dropped),
     }
     for name in call.keys() - {"id", "type", "function", "index"}:
         if name in ("caller", "cache_control"):
@@ -168,15 +170,18 @@ def encode_call(call: JsonObject, path: str, dropped: list[str] | None) -> JsonO
     return block
 
 
-def _arguments(text: Any, path: str) -> JsonObject:
+def _arguments(text: Any, path: str, dropped: list[str] | None) -> JsonObject:
+    """An answer that reached its limit ends within them, and some models write what is not an object."""
     if isinstance(text, dict):
         return text
-    if not isinstance(text, str) or not text.strip():
+    if not isinstance(text, str) or text.strip() in ("", "null"):
         return {}
     try:
         value = decode(text)
-    except (DecodeError, UnicodeEncodeError) as error:
-        raise InvalidField(f"The arguments of this tool call are not JSON: {error}", path) from None
-    if not isinstance(value, dict):
-        raise InvalidField("The arguments of this tool call are not a JSON object.", path)
-    return value
+    except (DecodeError, UnicodeEncodeError):
+        value = None
+    if isinstance(value, dict):
+        return value
+    if dropped is not None:
+        dropped.append(path)
+    return {RAW_ARGUMENTS: text}
