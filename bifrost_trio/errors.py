@@ -342,7 +342,7 @@ class ProviderFault(ProviderAnswered):
 class StreamFault(ProviderError):
     """An error frame inside a stream that began with 200. ``frame`` is its JSON, as the provider sent it.
 
-    ``status`` is the true one where the frame tells it (an overloaded Anthropic says 529), else 502.
+    ``told``: the client has it already, as the provider said it. ``status`` is the true one where the frame tells it (an overloaded Anthropic says 529), else 502.
     """
 
     retry = Retry.SAME_KEY
@@ -352,6 +352,7 @@ class StreamFault(ProviderError):
     ) -> None:
         super().__init__(message, code=code)
         self.frame = frame
+        self.told = False
         self.status = status
         if type is not None:
             self.type = type

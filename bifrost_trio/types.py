@@ -34,6 +34,7 @@ __all__ = [
     "StreamEncoder",
     "Target",
     "Usage",
+    "WholeAnswer",
 ]
 
 JsonObject: TypeAlias = dict[str, Any]
@@ -153,6 +154,13 @@ class Request(Protocol):
     @property
     def query(self) -> str: ...
     @property
+    def content_length(self) -> int | None: ...
+    @property
+    def body(self) -> bytes:
+        """What of the body came with the head; all of it if ``complete``."""
+    @property
+    def complete(self) -> bool: ...
+    @property
     def special(self) -> bool:
         """Whether any header begins with ``x-bf-``, ``anthropic-``, ``openai-`` or is ``x-request-id``."""
 
@@ -179,7 +187,7 @@ class Sink(Protocol):
     async def send(self, status: int, headers: Headers, body: bytes) -> None: ...
     async def start(self, status: int, headers: Headers) -> None: ...
     async def write(self, data: bytes) -> None: ...
-    async def finish(self) -> None: ...
+    async def finish(self, trailer: bytes = b"") -> None: ...
     def reset(self) -> None:
         """Ends the answer so that nobody can take it for whole. Synchronous; never raises."""
 
@@ -198,6 +206,17 @@ class Reply(Protocol):
     async def finish(self, trailer: bytes = b"") -> None: ...
     async def fail(self, error: GatewayError) -> None: ...
     def claim(self) -> None: ...
+
+
+class WholeAnswer:
+    """An answer that was read to its end and is not yet written."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: Headers, body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
 
 
 class StreamDecoder(Protocol):
@@ -256,7 +275,7 @@ class Call:
     | operation, format, head, body, envelope, identity, options, native, accepted_at, id, default_provider | transport |
     | target, fallback, trail | router; workers append to the trail |
     | request, changed, answer | whoever sets ``request`` or ``answer``: a plugin, the agent loop |
-    | dropped_params, raw_request, raw_response | providers |
+    | spoken_to_in, dropped_params, raw_request, raw_response | providers |
     | outcome | as facts arrive |
     """
 
@@ -279,6 +298,7 @@ class Call:
         "outcome",
         "raw_request",
         "raw_response",
+        "spoken_to_in",
         "state",
         "target",
         "trail",
@@ -312,6 +332,8 @@ class Call:
         self.target: Target | None = None
         self.fallback = 0
         self.trail: list[Attempt] = []
+        self.spoken_to_in: Format | None = None
+        """The format in which the provider of the last attempt was spoken to."""
         self.dropped_params: Sequence[str] = ()
         self.raw_request: bytes | None = None
         self.raw_response: bytes | None = None

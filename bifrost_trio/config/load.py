@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,7 @@ from bifrost_trio.errors import ConfigError, Problem
 
 __all__ = ["check", "format_problems", "load"]
 
+_TRAILING_COMMA: Final = re.compile(r",\s*([}\]])")
 MAX_FILE: Final = 64 * 2**20
 """Bytes of a configuration: far beyond any, and short of filling the memory with a mistaken path."""
 
@@ -97,7 +99,9 @@ def _parse(text: str) -> tuple[Any, bool]:
     try:
         return json.loads(text, object_pairs_hook=members, parse_constant=_not_json), repeated
     except json.JSONDecodeError as error:
-        raise _Broken(f"is not JSON: {_syntax(text, error)}", error.lineno, error.colno) from None
+        reason, at = _syntax(text, error)
+        line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+        raise _Broken(f"is not JSON: {reason}", line, column) from None
     except RecursionError:
         raise _Broken("is not a configuration: nested too deeply") from None
 
@@ -106,17 +110,19 @@ def _not_json(word: str) -> None:
     raise _Broken(f"is not JSON: {word} is not a number in JSON (RFC 8259 section 6)")
 
 
-def _syntax(text: str, error: json.JSONDecodeError) -> str:
-    """What Python's reader says, in words for somebody who writes the file by hand."""
-    rest = text[error.pos :].lstrip()
+def _syntax(text: str, error: json.JSONDecodeError) -> tuple[str, int]:
+    """What Python's reader found, in words for somebody who writes the file by hand, and the offset where it is."""
+    at = error.pos
+    rest = text[at:].lstrip()
     if not text.strip():
-        return "the file is empty"
+        return "the file is empty", at
+    comma = _TRAILING_COMMA.search(text, max(0, text.rfind(",", 0, at + 1)), len(text))
+    if comma and comma.start() <= at <= comma.end():
+        return f"a comma before '{comma[1]}'", comma.start()
     if not rest:
-        return "the text ends too early"
+        return "the text ends too early", at
     if rest.startswith(("//", "/*", "#")):
-        return "comments are not allowed"
-    if rest[0] in "}]" and text[: error.pos].rstrip().endswith(","):
-        return f"a comma before '{rest[0]}'"
+        return "comments are not allowed", at
     if rest[0] == "'":
-        return "strings stand in double quotes"
-    return error.msg[0].lower() + error.msg[1:]
+        return "strings stand in double quotes", at
+    return error.msg[0].lower() + error.msg[1:], at

@@ -34,6 +34,14 @@ _WEBSOCKET: Final = {
         "max_connection_lifetime_seconds": 7200,
     },
 }
+_MCP: Final = {
+    "tool_manager_config": {
+        "tool_execution_timeout": "30s",
+        "max_agent_depth": 10,
+        "code_mode_binding_level": "server",
+    },
+    "tool_sync_interval": "10m",
+}
 _FRAMEWORK: Final = {"pricing": {"pricing_sync_interval": 86400, "live_models_sync_interval": 3600}}
 
 
@@ -81,7 +89,7 @@ class Config(Strict):
     source_of_truth: Literal["split", "config.json"] = "split"
     """There is no store in this version: the file alone decides, whichever is said."""
     encryption_key: Annotated[None, Later()] = None
-    mcp: Annotated[None, Later()] = None
+    mcp: Annotated[None, Later(_MCP)] = None
     governance: Annotated[None, Later()] = None
     auth_config: Annotated[None, Later()] = None
     config_store: Annotated[None, Later()] = None
@@ -111,9 +119,9 @@ class Config(Strict):
         return config
 
     def with_server(self, **given: Any) -> Self:
-        """This configuration with the command line's word over the file's; None leaves the file's."""
+        """This configuration with the command line's word over the file's (None: none). Raises ConfigError."""
         said = {name: value for name, value in given.items() if value is not None}
-        server = ServerConfig.model_validate(self.server.model_dump() | said)
+        server = type(self).from_dict({"server": self.server.model_dump(exclude_none=True) | said}).server
         return self.model_copy(update={"server": server})
 
 

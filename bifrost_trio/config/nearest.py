@@ -43,9 +43,14 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def _with_the_same_words(name: str, known: list[str]) -> str | None:
-    words = set(_words(name))
-    holding = [other for other in known if words <= set(_words(other))]
+    """Such as ``connect_timeout`` in ``connect_timeout_in_seconds``, ``blacklist`` in ``blacklisted_models``."""
+    words = _words(name)
+    holding = [other for other in known if all(_begins_one_of(word, _words(other)) for word in words)]
     return min(holding, key=len) if holding and len("".join(words)) > 2 else None
+
+
+def _begins_one_of(word: str, words: list[str]) -> bool:
+    return any(word == other or (len(word) > 3 and other.startswith(word)) for other in words)
 
 
 def distance(left: str, right: str) -> int:
@@ -69,4 +74,4 @@ def _plain(name: str) -> str:
 def _words(name: str) -> list[str]:
     """``baseUrl``, ``base-url`` and ``base_urls`` alike: ``base``, ``url``."""
     parts = re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
-    return [part.removesuffix("s") for part in parts if part]
+    return [re.sub("ies$", "y", part).removesuffix("s") for part in parts if part]

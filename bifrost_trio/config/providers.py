@@ -16,7 +16,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue, SkipJsonSchema
 from pydantic_core import CoreSchema, core_schema
 
-from bifrost_trio.catalog import PROVIDERS, Provider
+from bifrost_trio.catalog import PROVIDERS, REQUEST_TYPES, Provider
 from bifrost_trio.config.plain import expected, refuse
 from bifrost_trio.config.secret import MASK, Secret
 from bifrost_trio.config.values import (
@@ -49,6 +49,7 @@ MAX_RETRIES: Final = 10
 """Attempts after the first at one provider: with back-off, more would outlast any client."""
 
 _BASE_URL: Final = "the address stands in network_config.base_url"
+_REQUEST_TYPES: Final[dict[str, Any]] = {"propertyNames": {"enum": list(REQUEST_TYPES)}}
 _GUARD: Final = {"minimum_output_characters_per_second": 0, "probe_window_in_seconds": 5}
 _PROMPT_CACHE: Final = {"auto_inject": False, "ttl": "1h", "cache_control_injection_points": []}
 
@@ -145,10 +146,10 @@ class NetworkConfig(Strict):
     """The longest silence within a stream."""
     max_retries: Annotated[int, Field(ge=0, le=MAX_RETRIES)] = 2
     """Attempts after the first."""
-    retry_backoff_initial: Backoff = 0.5
-    """Milliseconds, or a string with its unit."""
-    retry_backoff_max: Backoff = 5.0
-    """Milliseconds, or a string with its unit. A Retry-After beyond it is handed to the client."""
+    retry_backoff_initial: Annotated[Backoff, Field(json_schema_extra={"default": "500ms"})] = 0.5
+    """Seconds; in the file milliseconds, or a string with its unit."""
+    retry_backoff_max: Annotated[Backoff, Field(json_schema_extra={"default": "5s"})] = 5.0
+    """Seconds; in the file milliseconds, or a string with its unit. A Retry-After beyond it is handed to the client."""
     insecure_skip_verify: bool = False
     """Whether the provider's certificate is left unchecked."""
     ca_cert_pem: Certificate = ""
@@ -186,9 +187,9 @@ class CustomProviderConfig(Strict):
 
     base_provider_type: Name
     is_key_less: bool = False
-    allowed_requests: dict[RequestType, bool] | None = None
+    allowed_requests: Annotated[dict[RequestType, bool] | None, Field(json_schema_extra=_REQUEST_TYPES)] = None
     """Absent: all. Present: those that are true; a streamed one is a request type of its own."""
-    request_path_overrides: dict[RequestType, str] = {}
+    request_path_overrides: Annotated[dict[RequestType, str], Field(json_schema_extra=_REQUEST_TYPES)] = {}
     """Request type → a path that replaces the usual one, or a whole URL."""
 
     @field_validator("request_path_overrides")

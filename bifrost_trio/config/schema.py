@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from bifrost_trio.config.models import Config
+from bifrost_trio.config.secret import MASK
 
 __all__ = ["schema"]
 
@@ -14,4 +15,22 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 def schema() -> dict[str, Any]:
     """JSON Schema, draft 2020-12. `load` checks more: what members have to do with each other, and the environment."""
     made = Config.model_json_schema(by_alias=True, mode="validation")
-    return {"$schema": DIALECT, **made, "title": "bifrost-trio configuration"}
+    return {"$schema": DIALECT, "title": "bifrost-trio configuration", **_tidied(made)}
+
+
+def _tidied(node: Any) -> Any:
+    """Without what only repeats: titles made from names, defaults that are null, masked or whole objects."""
+    if isinstance(node, list):
+        return [_tidied(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    return {name: _tidied(member) for name, member in node.items() if not _repeats(name, member)}
+
+
+def _repeats(name: str, member: Any) -> bool:
+    # A property may be called "title" or "default" too; its description is an object that has a type or a reference.
+    if name == "title":
+        return isinstance(member, str)
+    return name == "default" and (
+        member is None or member == MASK or (isinstance(member, dict) and "type" not in member)
+    )

@@ -116,17 +116,20 @@ def _url(value: str, info: ValidationInfo) -> str:
     return text.rstrip("/")
 
 
+_PROXY_SCHEMES: Final = {"http": ("http", "https"), "socks5": ("socks5", "socks5h")}
+
+
 def _proxy_url(value: str, info: ValidationInfo) -> str:
     if not value or info.data.get("type") == "none":
         return ""
     text = resolve(value, info).strip()
-    wrong = _wrong_with_url(text, ("http", "https") if info.data.get("type") == "http" else ("socks5", "socks5h"))
+    wrong = _wrong_with_url(text, _PROXY_SCHEMES.get(info.data.get("type", ""), ("http", "https", "socks5", "socks5h")))
     if wrong:
         raise refuse(wrong + origin(value))
     return text
 
 
-def _wrong_with_url(text: str, schemes: tuple[str, str]) -> str | None:
+def _wrong_with_url(text: str, schemes: tuple[str, ...]) -> str | None:
     """Why ``text`` is no address to connect to, in words that do not repeat it: it may hold a password."""
     if not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
         return "has a character that cannot stand in a URL"
@@ -136,7 +139,7 @@ def _wrong_with_url(text: str, schemes: tuple[str, str]) -> str | None:
     except ValueError:
         return "is not a URL: its host or port cannot be read"
     if parts.scheme not in schemes:
-        return f"expected a URL that begins with {schemes[0]}:// or {schemes[1]}://"
+        return f"expected a URL that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}"
     if not parts.hostname or port == 0:
         return "is not a URL: it names no host, or port 0"
     if parts.username is not None or parts.password is not None:
@@ -210,7 +213,7 @@ HeaderValue = Annotated[str, AfterValidator(_header_value)]
 Certificate = Annotated[str, AfterValidator(_certificate)]
 """The text of one or more certificates in PEM form, or ``env.NAME``."""
 Origin = Annotated[str, AfterValidator(_origin_of_page)]
-RequestType = Annotated[str, AfterValidator(_request_type), WithJsonSchema({"enum": list(REQUEST_TYPES)})]
+RequestType = Annotated[str, AfterValidator(_request_type)]
 Label = Annotated[str, AfterValidator(_label)]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 

@@ -1,0 +1,189 @@
+"""The gateway of one process: the stations stacked in their order, and everything that lives as long as they do.
+
+The order is written once, in `stack`. `open_gateway` owns the nursery, the poller and the deadline sweep; ``serve``, the
+ASGI lifespan and the library all use it. `app` is the gateway as a plain ASGI application:
+``hypercorn -k trio bifrost_trio.app:app``.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from bifrost_trio.config import Config, load
+from bifrost_trio.errors import GatewayError
+from bifrost_trio.formats import FORMATS
+from bifrost_trio.mcp import Mcp
+from bifrost_trio.plugins import Plugin, Plugins, load_plugins
+from bifrost_trio.providers import Provider, ProviderModel, build_provider
+from bifrost_trio.router import ListedModel, ModelLists, Router, Targets
+from bifrost_trio.sockets import Poller
+from bifrost_trio.telemetry import Telemetry
+from bifrost_trio.transport import (
+    AsgiTransport,
+    BodyBudget,
+    Inference,
+    Listing,
+    Observation,
+    Route,
+    Transport,
+    inference_routes,
+)
+from bifrost_trio.types import Body, Request, Sink, Station
+from bifrost_trio.upstream import Dial, direct_dial
+from bifrost_trio.workers import Attempts, Workers, build_attempts, configured_models
+
+__all__ = ["Assembly", "RunningGateway", "app", "open_gateway", "stack"]
+
+
+def stack(targets: Targets, plugins: list[Plugin], attempts: Mapping[str, Attempts], background: trio.Nursery) -> Station:
+    """The path from the router on; providers and upstream stand inside ``attempts``, server and transport before it.
+
+    Server → Transport → Router → Plugins → MCP → Workers → Providers → Upstream
+    """
+    station: Station = Workers(attempts)
+    station = Mcp(station)
+    if plugins:
+        # A station that has nothing to do is not in the path.
+        station = Plugins(plugins, station, background)
+    return Router(targets, station)
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """The stations of one configuration. A reload makes another one; calls in flight keep theirs."""
+
+    config: Config
+    transport: Transport
+    inference: Inference
+    models: ModelLists
+    attempts: Mapping[str, Attempts]
+    providers: Mapping[str, Provider]
+    plugins: tuple[Plugin, ...]
+    budget: BodyBudget
+
+
+class RunningGateway:
+    """An application for a server. Made by `open_gateway`."""
+
+    def __init__(self, nursery: trio.Nursery, poller: Poller, dial: Callable[[], Dial], telemetry: Telemetry) -> None:
+        self.poller = poller
+        self.telemetry = telemetry
+        self.assembly: Assembly
+        self._nursery = nursery
+        self._dial = dial
+        self._scrape: Callable[[], object] | None = None
+
+    async def __call__(self, request: Request, body: Body, sink: Sink) -> None:
+        await self.assembly.transport(request, body, sink)
+
+    async def refuse(self, error: GatewayError, sink: Sink) -> None:
+        await self.assembly.transport.refuse(error, sink)
+
+    async def use(self, config: Config) -> None:
+        """Builds the stations of a configuration beside those in use, and swaps them. Raises ConfigError.
+
+        What raises changes nothing. Calls in flight end on the stations on which they began.
+        """
+        plugins = load_plugins(config.plugins)
+        for plugin in plugins:
+            await plugin.open()
+        old = getattr(self, "assembly", None)
+        self.assembly = self._assemble(config, plugins)
+        self.telemetry.watch(self.assembly)
+        if old is not None:
+            await self._retire(old)
+
+    def _assemble(self, config: Config, plugins: list[Plugin]) -> Assembly:
+        providers = {name: build_provider(part, self._dial) for name, part in config.providers.items()}
+        attempts = {
+            name: build_attempts(part, config.client, providers[name]) for name, part in config.providers.items()
+        }
+        asks = {name: _asker(providers[name], attempts[name]) for name in providers}
+        models = ModelLists(configured_models(config.providers), asks)
+        targets = Targets(providers, models)
+        path = stack(targets, plugins, attempts, self._nursery)
+        budget = BodyBudget(
+            config.client.max_request_body_size_mb * 2**20, config.server.memory_budget_in_mb * 2**20
+        )
+        inference = Inference(path, self.telemetry.settle, budget, config.client.header_filter_config.allows)
+        transport = Transport(inference, inference_routes(), self._other_routes(models))
+        return Assembly(config, transport, inference, models, attempts, providers, tuple(plugins), budget)
+
+    def _other_routes(self, models: ModelLists) -> list[Route]:
+        listing = Listing(models.refresh, models.all)
+        observation = Observation(self.telemetry.exposition)
+        openai, anthropic = FORMATS["openai_chat"], FORMATS["anthropic"]
+        return [
+            Route("/v1/models", "GET", listing.native, openai),
+            Route("/openai/v1/models", "GET", listing.openai, openai, native=False),
+            Route("/openai/models", "GET", listing.openai, openai, native=False),
+            Route("/anthropic/v1/models", "GET", listing.anthropic, anthropic, native=False),
+            Route("/health", "GET", observation.health, openai),
+            Route("/metrics", "GET", observation.metrics, openai),
+        ]
+
+    async def _retire(self, assembly: Assembly) -> None:
+        for provider in assembly.providers.values():
+            provider.close()
+        for plugin in assembly.plugins:
+            with trio.move_on_after(5) as scope:
+                scope.shield = True
+                await plugin.close()
+
+    async def close(self) -> None:
+        await self._retire(self.assembly)
+
+
+def _asker(provider: Provider, attempts: Attempts) -> Callable[[], object]:
+    async def ask() -> list[ListedModel]:
+        keys = attempts.keys
+        listed: list[ProviderModel] = await provider.list_models(keys.keys[0] if keys.keys else None)
+        allowed = set(keys.models_allowed([model.model for model in listed]))
+        return [
+            ListedModel(m.provider, m.model, m.created, m.owned_by, m.display_name) for m in listed if m.model in allowed
+        ]
+
+    return ask
+
+
+@asynccontextmanager
+async def open_gateway(
+    config: Config, *, dial: Callable[[Poller], Dial] = direct_dial, telemetry: Telemetry | None = None
+) -> AsyncIterator[RunningGateway]:
+    """The gateway of this process, until the block is left. ``dial`` makes what connects to a provider.
+
+    Raises ConfigError. Everything that was started ends with the block.
+    """
+    poller = Poller()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(poller.run)
+        gateway = RunningGateway(nursery, poller, lambda: dial(poller), telemetry or Telemetry())
+        nursery.start_soon(gateway.telemetry.run)
+        await gateway.use(config)
+        gc.collect()
+        gc.freeze()
+        try:
+            yield gateway
+        finally:
+            await gateway.close()
+            nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _open_from_environment() -> AsyncIterator[RunningGateway]:
+    """For ASGI servers: the file that BIFROST_CONFIG names, else ``config.json`` here, else the environment alone."""
+    named = os.environ.get("BIFROST_CONFIG")
+    path = Path(named) if named else Path("config.json")
+    config = load(path if named or path.exists() else None, os.environ)
+    async with open_gateway(config) as gateway:
+        yield gateway
+
+
+app = AsgiTransport(_open_from_environment)

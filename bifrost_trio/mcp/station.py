@@ -1,0 +1,17 @@
+"""The mcp station's place in the path."""
+
+from __future__ import annotations
+
+from bifrost_trio.types import Call, Reply, Station
+
+__all__ = ["Mcp"]
+
+
+class Mcp:
+    """Hands every call on as it is. `stack` leaves it out of the path as long as it has nothing to offer."""
+
+    def __init__(self, following: Station) -> None:
+        self._following = following
+
+    async def __call__(self, call: Call, reply: Reply) -> None:
+        await self._following(call, reply)

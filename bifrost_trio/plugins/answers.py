@@ -1,0 +1,126 @@
+"""Replies that let hooks see and change what goes to the client."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+
+import msgspec
+
+from bifrost_trio._wire import EventReader
+from bifrost_trio.errors import GatewayError
+from bifrost_trio.plugins.plugin import Answer
+from bifrost_trio.types import Call, Headers, JsonObject, Reply
+
+__all__ = ["AnswerReply", "ChunkReply", "write_answer"]
+
+JSON: Headers = ((b"content-type", b"application/json"),)
+EVENT_STREAM: Headers = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"))
+
+
+class _Through:
+    """A reply that hands everything on; the ones below change one thing each."""
+
+    __slots__ = ("_reply",)
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+
+    async def send(self, status: int, headers: Headers, body: bytes) -> None:
+        await self._reply.send(status, headers, body)
+
+    async def start(self, status: int, headers: Headers) -> None:
+        await self._reply.start(status, headers)
+
+    async def write(self, data: bytes) -> None:
+        await self._reply.write(data)
+
+    async def finish(self, trailer: bytes = b"") -> None:
+        await self._reply.finish(trailer)
+
+    async def fail(self, error: GatewayError) -> None:
+        await self._reply.fail(error)
+
+    def claim(self) -> None:
+        self._reply.claim()
+
+
+class AnswerReply(_Through):
+    """Shows a whole answer to ``change`` before it is sent."""
+
+    __slots__ = ("_call", "_change")
+
+    def __init__(self, call: Call, reply: Reply, change: Callable[[Answer], Awaitable[None]]) -> None:
+        super().__init__(reply)
+        self._call = call
+        self._change = change
+
+    async def send(self, status: int, headers: Headers, body: bytes) -> None:
+        answer = Answer(body=body, format=self._call.format)
+        await self._change(answer)
+        if answer.changed:
+            body = msgspec.json.encode(self._call.format.encode_answer(answer.common))
+        await self._reply.send(status, headers, body)
+
+
+class ChunkReply(_Through):
+    """Shows each chunk of a stream to ``change``; the stream is decoded and encoded again for it."""
+
+    __slots__ = ("_change", "_decoder", "_encoder", "_events")
+
+    def __init__(self, call: Call, reply: Reply, change: Callable[[JsonObject], JsonObject | None]) -> None:
+        super().__init__(reply)
+        self._change = change
+        self._events = EventReader()
+        self._decoder = call.format.stream_decoder()
+        self._encoder = call.format.stream_encoder(call.request)
+
+    async def write(self, data: bytes) -> None:
+        out = self._feed(data)
+        if out:
+            await self._reply.write(out)
+
+    async def finish(self, trailer: bytes = b"") -> None:
+        last = self._feed(trailer) + b"".join(self._changed(self._decoder.finish())) + self._encoder.finish()
+        await self._reply.finish(last)
+
+    def _feed(self, data: bytes) -> bytes:
+        out: list[bytes] = []
+        for event, frame, _ in self._events.feed(data):
+            out += self._changed(self._decoder.decode(event, frame))
+        return b"".join(out)
+
+    def _changed(self, chunks: object) -> Iterator[bytes]:
+        for chunk in chunks:  # type: ignore[attr-defined]
+            changed = self._change(chunk)
+            if changed is not None:
+                yield self._encoder.encode(changed)
+
+
+async def write_answer(call: Call, reply: Reply, answer: Answer) -> None:
+    """Sends an answer that a plugin made, whole or as the stream that the client asked for."""
+    if not call.stream:
+        body = answer.body or msgspec.json.encode(call.format.encode_answer(answer.common))
+        reply.claim()
+        await reply.send(200, JSON, body)
+        return
+    encoder = call.format.stream_encoder(call.request)
+    frames = [encoder.encode(chunk) for chunk in _as_chunks(answer.common)]
+    reply.claim()
+    await reply.start(200, EVENT_STREAM)
+    await reply.finish(b"".join(frames) + encoder.finish())
+
+
+def _as_chunks(common: JsonObject) -> Iterator[JsonObject]:
+    """A whole chat completion as the chunks that it would have come in: one with the message, one with its end."""
+    head = {key: common[key] for key in ("id", "created", "model") if key in common}
+    head["object"] = "chat.completion.chunk"
+    for choice in common.get("choices", []):
+        index = choice.get("index", 0)
+        delta = dict(choice.get("message", {}))
+        if delta.get("tool_calls"):
+            delta["tool_calls"] = [{"index": i, **made} for i, made in enumerate(delta["tool_calls"])]
+        yield {**head, "choices": [{"index": index, "delta": delta, "finish_reason": None}]}
+        end = {"index": index, "delta": {}, "finish_reason": choice.get("finish_reason", "stop")}
+        yield {**head, "choices": [end]}
+    if common.get("usage"):
+        yield {**head, "choices": [], "usage": common["usage"]}

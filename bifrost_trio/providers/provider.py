@@ -1,0 +1,251 @@
+"""A provider: its endpoints, its address, its auth. One attempt is one upstream request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+import trio
+
+from bifrost_trio._wire import Response, scan_answer
+from bifrost_trio.errors import MalformedAnswer, UnsupportedOperation
+from bifrost_trio.providers.listing import ProviderModel, fetch_models
+from bifrost_trio.providers.quirks import Quirks
+from bifrost_trio.providers.relay import Relay, Translation
+from bifrost_trio.providers.rendering import Auth, render_prefix
+from bifrost_trio.providers.verdicts import decompress, fault_in_stream, forwarded_headers, refusal
+from bifrost_trio.types import Call, Format, Headers, Operation, Reply, WholeAnswer
+from bifrost_trio.upstream import Connection, Pool, PoolStatistics
+
+__all__ = ["Endpoint", "Provider", "ProviderStatistics"]
+
+JSON: Headers = ((b"content-type", b"application/json"),)
+EVENT_STREAM: Headers = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"))
+
+FORWARDED = (b"anthropic-beta", b"anthropic-version", b"openai-beta")
+"""Headers of a client that change what the request means, and so go with it to a provider of the same language."""
+
+
+class Key(Protocol):
+    """What an attempt needs of a key."""
+
+    name: str
+    value: str
+    resolve: Callable[[str], str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where and in which format a provider takes one operation."""
+
+    format: Format
+    path: str
+    pool: Pool
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderStatistics:
+    """``connections``: of each origin that the provider's paths lead to."""
+
+    name: str
+    connections: dict[str, PoolStatistics]
+
+
+class Provider:
+    """``raw_request`` and ``raw_response``: keep both for ``extra_fields`` (``send_back_raw_*`` of the configuration)."""
+
+    def __init__(
+        self,
+        name: str,
+        endpoints: Mapping[tuple[Operation, bool], Endpoint],
+        auth: Auth,
+        *,
+        headers: Headers = (),
+        quirks: Quirks | None = None,
+        models: tuple[Pool, str] | None = None,
+        raw_request: bool = False,
+        raw_response: bool = False,
+    ) -> None:
+        """``endpoints`` by operation and whether it is streamed; ``models`` is where the provider lists its models."""
+        self.name = name
+        self.endpoints = endpoints
+        self._auth = auth
+        self._headers = tuple(headers)
+        self._quirks = quirks
+        self._models = models
+        self._raw_request = raw_request
+        self._raw_response = raw_response
+        self._prefixes: dict[tuple[Operation, bool, str], bytes] = {}
+
+    async def __call__(self, call: Call, reply: Reply, key: Key) -> WholeAnswer | None:
+        """One attempt. A stream goes into ``reply``; a whole answer is returned, its connection already back home."""
+        stream = call.envelope.stream
+        endpoint = self.endpoints.get((call.operation, stream))
+        if endpoint is None:
+            what = f"{call.operation.value} as a stream" if stream else call.operation.value
+            raise UnsupportedOperation(f"provider {self.name} does not offer {what}", "model")
+        data = self._render(call, endpoint, key)
+        limits = endpoint.pool.limits
+        began = trio.current_time()
+        try:
+            connection, response = await endpoint.pool.exchange(data, limits.first_output if stream else limits.total)
+        except BaseException:
+            call.outcome.upstream_seconds += trio.current_time() - began
+            raise
+        exchange = Exchange(call, endpoint, key, connection, response, began)
+        if stream and response.event_stream and response.status == 200:
+            await self._stream(exchange, reply)
+            return None
+        return await self._whole(exchange)
+
+    # --- the request ---
+
+    def _render(self, call: Call, endpoint: Endpoint, key: Key) -> bytes:
+        assert call.target is not None
+        model = call.target.model
+        if key.resolve is not None:
+            model = key.resolve(model)
+        same = call.format is endpoint.format
+        prefix = self._prefix(call, endpoint, key, same)
+        call.spoken_to_in = endpoint.format
+        call.dropped_params = ()
+        quirks = self._quirks
+        if same and not call.changed and (quirks is None or not quirks.concern(call.body)):
+            data = call.envelope.render(prefix, call.body, model)
+        else:
+            dropped: list[str] = []
+            wire = endpoint.format.encode_request({**call.request, "model": model}, dropped)
+            if quirks is not None:
+                wire = quirks.apply(wire, dropped)
+            body = msgspec.json.encode(wire)
+            call.dropped_params = dropped
+            data = b"%b%d\r\n\r\n%b" % (prefix, len(body), body)
+        if self._raw_request or (call.options is not None and call.options.raw_request):
+            call.raw_request = data[data.index(b"\r\n\r\n") + 4 :]
+        return data
+
+    def _prefix(self, call: Call, endpoint: Endpoint, key: Key, same: bool) -> bytes:
+        if call.options is not None:
+            # The caller may have brought headers or a key of its own: nothing of it may be remembered.
+            return self._make_prefix(endpoint, key, self._forwarded(call, same))
+        place = (call.operation, call.envelope.stream, key.name)
+        known = self._prefixes.get(place)
+        if known is None:
+            known = self._prefixes[place] = self._make_prefix(endpoint, key, [])
+        return known
+
+    def _make_prefix(self, endpoint: Endpoint, key: Key, forwarded: list[tuple[bytes, bytes]]) -> bytes:
+        authority = endpoint.pool.origin.authority
+        return render_prefix(endpoint.path, authority, self._auth, key.value, self._headers, forwarded)
+
+    def _forwarded(self, call: Call, same: bool) -> list[tuple[bytes, bytes]]:
+        headers = list(call.options.extra_headers) if call.options is not None else []
+        if same and call.head is not None:
+            for name in FORWARDED:
+                value = call.head.header(name)
+                if value is not None:
+                    headers.append((name, value))
+        return headers
+
+    # --- the answer ---
+
+    async def _stream(self, exchange: Exchange, reply: Reply) -> None:
+        call, connection = exchange.call, exchange.connection
+        translation = None
+        if not exchange.same:
+            translation = Translation(exchange.endpoint.format, call.format, call.request)
+        headers = EVENT_STREAM if call.native else (*EVENT_STREAM, *exchange.shown_headers())
+        relay = Relay(call, reply, connection, exchange.endpoint.format, headers, translation)
+        pool = exchange.endpoint.pool
+        limits = pool.limits
+        try:
+            if exchange.response.header(b"content-encoding") not in (None, b"identity"):
+                raise MalformedAnswer("the provider compressed its stream, which was not asked for")
+            last = await relay.run(exchange.response, exchange.began + limits.first_output, limits.idle)
+        except BaseException:
+            pool.drop(connection)
+            raise
+        else:
+            pool.give_back(connection)
+        finally:
+            call.outcome.upstream_seconds += connection.waited
+        await reply.finish(last)
+
+    async def _whole(self, exchange: Exchange) -> WholeAnswer:
+        call, response, connection = exchange.call, exchange.response, exchange.connection
+        pool = exchange.endpoint.pool
+        try:
+            body = response.body
+            if not response.complete:
+                limit = exchange.began + pool.limits.total - trio.current_time()
+                body = await connection.read_whole(response, limit)
+        except BaseException:
+            pool.drop(connection)
+            raise
+        else:
+            pool.give_back(connection)
+        finally:
+            call.outcome.upstream_seconds += connection.waited
+        if response.status // 100 != 2:
+            raise refusal(exchange.endpoint.format, response, body, exchange.key.value)
+        return self._answer(exchange, decompress(response.header(b"content-encoding"), body))
+
+    def _answer(self, exchange: Exchange, body: bytes) -> WholeAnswer:
+        call, format = exchange.call, exchange.endpoint.format
+        answer = scan_answer(format.name, body)
+        if answer.error:
+            raise fault_in_stream(format, body)
+        if call.envelope.stream:
+            raise MalformedAnswer("the provider answered a request for a stream with a whole answer")
+        call.outcome.usage = answer.usage
+        call.outcome.finish_reason = answer.finish_reason
+        if self._raw_response or (call.options is not None and call.options.raw_response):
+            call.raw_response = body
+        if not exchange.same:
+            common = format.decode_answer(msgspec.json.decode(body))
+            body = msgspec.json.encode(call.format.encode_answer(common))
+        return WholeAnswer(200, JSON if call.native else (*JSON, *exchange.shown_headers()), body)
+
+    # --- everything else ---
+
+    async def list_models(self, key: Key | None) -> list[ProviderModel]:
+        """The provider's own list; empty where it has none. Raises ProviderError."""
+        if self._models is None:
+            return []
+        pool, path = self._models
+        return await fetch_models(self.name, pool, path, self._auth, key.value if key else "", self._headers)
+
+    @property
+    def pools(self) -> list[Pool]:
+        pools = [endpoint.pool for endpoint in self.endpoints.values()]
+        return list(dict.fromkeys([*pools, *([self._models[0]] if self._models else [])]))
+
+    def close(self) -> None:
+        """Closes what is idle now, and what is busy when it comes back."""
+        for pool in self.pools:
+            pool.close()
+
+    def statistics(self) -> ProviderStatistics:
+        return ProviderStatistics(self.name, {pool.origin.authority: pool.statistics() for pool in self.pools})
+
+
+class Exchange:
+    """One attempt's facts once the head of the answer is there."""
+
+    __slots__ = ("began", "call", "connection", "endpoint", "key", "response", "same")
+
+    def __init__(
+        self, call: Call, endpoint: Endpoint, key: Key, connection: Connection, response: Response, began: float
+    ) -> None:
+        self.call = call
+        self.endpoint = endpoint
+        self.key = key
+        self.connection = connection
+        self.response = response
+        self.began = began
+        self.same = call.format is endpoint.format
+
+    def shown_headers(self) -> list[tuple[bytes, bytes]]:
+        return forwarded_headers(self.response, self.key.value)

@@ -1,0 +1,132 @@
+"""A provider's stream on its way to the client: handed on as it comes, read along, held back until it is worth it.
+
+Nothing is committed before the first real output: until then an error inside the stream, a cut or a stall still leads
+to another attempt or a fallback, and a failure of all has its true status. What came before is held back and goes out
+with the first real output in one write.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from bifrost_trio._wire import EventReader, Response, StreamScan
+from bifrost_trio.errors import ConnectionBroken, FirstOutputTimeout, IdleTimeout
+from bifrost_trio.providers.verdicts import fault_in_stream
+from bifrost_trio.types import Call, Format, Headers, JsonObject, Reply
+from bifrost_trio.upstream import Connection
+
+__all__ = ["MAX_HELD", "Relay", "Translation"]
+
+MAX_HELD = 256 * 1024
+"""Bytes of preamble held back for one stream; a preamble beyond it is no preamble, and the stream is committed."""
+
+
+class Translation:
+    """A stream in the provider's format in, the same in the client's format out. One per attempt."""
+
+    __slots__ = ("_decoder", "_encoder", "_events")
+
+    def __init__(self, provider: Format, client: Format, request: JsonObject) -> None:
+        self._events = EventReader()
+        self._decoder = provider.stream_decoder()
+        self._encoder = client.stream_encoder(request)
+
+    def feed(self, piece: bytes) -> bytes:
+        """Raises MalformedAnswer, StreamFault."""
+        encode = self._encoder.encode
+        out: list[bytes] = []
+        for event, data, _ in self._events.feed(piece):
+            out += map(encode, self._decoder.decode(event, data))
+        return b"".join(out)
+
+    def finish(self) -> bytes:
+        """Raises ConnectionBroken if the stream is not complete."""
+        return b"".join(map(self._encoder.encode, self._decoder.finish())) + self._encoder.finish()
+
+
+class Relay:
+    """One stream of one attempt."""
+
+    __slots__ = ("_call", "_connection", "_format", "_headers", "_reply", "_scan", "_translation")
+
+    def __init__(
+        self,
+        call: Call,
+        reply: Reply,
+        connection: Connection,
+        format: Format,
+        headers: Headers,
+        translation: Translation | None,
+    ) -> None:
+        """``format`` is the provider's; ``headers`` begin the client's answer."""
+        self._call = call
+        self._reply = reply
+        self._connection = connection
+        self._format = format
+        self._headers = headers
+        self._translation = translation
+        self._scan = StreamScan(format.name)
+
+    async def run(self, response: Response, first_output: float, idle: float) -> bytes:
+        """Hands the stream on up to its last piece, which is returned: the connection goes home before it is written.
+
+        ``first_output`` is a deadline, ``idle`` a number of seconds. Raises ProviderError, ClientLeft.
+        """
+        try:
+            piece = await self._hold_back(response.body, first_output)
+            connection, scan, translation = self._connection, self._scan, self._translation
+            reader = connection.reader
+            while not reader.body_complete:
+                if piece:
+                    await self._reply.write(piece)
+                piece = await connection.read_piece(idle, IdleTimeout)
+                if piece:
+                    if scan.feed(piece) and scan.error is not None:
+                        await self._fault(piece)
+                    if translation is not None:
+                        piece = translation.feed(piece)
+            return await self._end(piece)
+        finally:
+            self._call.outcome.usage = self._scan.usage
+            self._call.outcome.finish_reason = self._scan.finish_reason
+
+    async def _hold_back(self, piece: bytes, deadline: float) -> bytes:
+        """Reads until the first real output, or the end; commits; what was held back is returned, to be written."""
+        connection, scan = self._connection, self._scan
+        held: list[bytes] = []
+        size = 0
+        while True:
+            if piece:
+                scan.feed(piece)
+                if scan.error is not None:
+                    raise fault_in_stream(self._format, scan.error)
+                size += len(piece)
+                held.append(piece if self._translation is None else self._translation.feed(piece))
+                if scan.output or size > MAX_HELD:
+                    break
+            if connection.reader.body_complete:
+                if not scan.complete:
+                    raise ConnectionBroken("the provider's stream ended before it was complete")
+                break
+            limit = max(deadline - trio.current_time(), 0.0)
+            piece = await connection.read_piece(limit, FirstOutputTimeout)
+        self._call.outcome.first_output_at = trio.current_time()
+        self._reply.claim()
+        await self._reply.start(200, self._headers)
+        return b"".join(held)
+
+    async def _fault(self, piece: bytes) -> None:
+        """An error frame after the commit: the client that speaks the provider's format gets it as it came."""
+        assert self._scan.error is not None
+        fault = fault_in_stream(self._format, self._scan.error)
+        if self._translation is None and self._scan.boundary:
+            await self._reply.write(piece)
+            fault.told = True
+        raise fault
+
+    async def _end(self, piece: bytes) -> bytes:
+        if self._scan.complete:
+            return piece if self._translation is None else piece + self._translation.finish()
+        if piece:
+            await self._reply.write(piece)
+        raise ConnectionBroken("the provider's stream ended before it was complete")

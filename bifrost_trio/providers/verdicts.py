@@ -1,0 +1,143 @@
+"""What a provider's answer means: an answer to hand on, or which error."""
+
+from __future__ import annotations
+
+import email.utils
+import zlib
+from datetime import UTC, datetime
+
+from bifrost_trio._wire import Response
+from bifrost_trio.errors import (
+    KeyRefused,
+    MalformedAnswer,
+    ProviderAnswered,
+    ProviderFault,
+    RateLimited,
+    RequestRefused,
+    StreamFault,
+)
+from bifrost_trio.types import Format
+
+__all__ = ["decompress", "forwarded_headers", "fault_in_stream", "refusal", "retry_after"]
+
+_BY_STATUS: dict[int, type[ProviderAnswered]] = {
+    401: KeyRefused,
+    402: KeyRefused,
+    403: KeyRefused,
+    408: ProviderFault,
+    409: ProviderFault,
+    429: RateLimited,
+}
+
+SHOWN_HEADERS = frozenset({b"request-id", b"retry-after", b"retry-after-ms", b"x-request-id"})
+SHOWN_PREFIXES = (b"anthropic-", b"openai-", b"x-ratelimit-")
+"""What of a provider's headers its own SDK reads (request ids, rate limits); all else stays with the gateway."""
+
+
+def refusal(format: Format, response: Response, body: bytes, key: str) -> ProviderAnswered:
+    """The error for an answer whose status is not 2xx. ``key`` is blotted out should the provider repeat it."""
+    status = response.status
+    if status < 400:
+        raise MalformedAnswer(f"the provider answered with status {status}, which is no answer to such a request")
+    if key and len(key) > 3:
+        body = body.replace(key.encode("latin-1"), b"***")
+    body = decompress(response.header(b"content-encoding"), body)
+    message, type, code, param = format.decode_error(status, body)
+    kind = _BY_STATUS.get(status) or (ProviderFault if status >= 500 else RequestRefused)
+    return kind(
+        status,
+        message,
+        body=body,
+        content_type=response.header(b"content-type") or b"application/json",
+        type=type,
+        code=code,
+        param=param,
+        retry_after=retry_after(response),
+    )
+
+
+def fault_in_stream(format: Format, frame: bytes) -> StreamFault:
+    """The error for an error object that came with status 200: in a stream's frame, or as a whole answer.
+
+    Its true status is told by the words of the format where it tells one (``rate_limit_error`` is a 429).
+    """
+    message, type, code, _ = format.decode_error(0, frame)
+    return StreamFault(message, frame=frame, status=_STATUS_OF_TYPE.get(type or "", 502), type=type, code=code)
+
+
+_STATUS_OF_TYPE = {
+    "authentication_error": 401,
+    "insufficient_quota": 429,
+    "invalid_request_error": 400,
+    "not_found_error": 404,
+    "overloaded_error": 529,
+    "permission_error": 403,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "request_too_large": 413,
+    "requests": 429,
+    "timeout_error": 504,
+    "tokens": 429,
+}
+
+
+def retry_after(response: Response) -> float | None:
+    """Seconds, from ``retry-after-ms`` (OpenAI) or ``retry-after`` as seconds or a date (RFC 9110 section 10.2.3)."""
+    milliseconds = response.header(b"retry-after-ms")
+    if milliseconds is not None:
+        seconds = _number(milliseconds)
+        if seconds is not None:
+            return seconds / 1000
+    value = response.header(b"retry-after")
+    if value is None:
+        return None
+    seconds = _number(value)
+    return seconds if seconds is not None else _until(value)
+
+
+def _number(value: bytes) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if 0 <= number < 1e9 else None
+
+
+def _until(value: bytes) -> float | None:
+    try:
+        date = email.utils.parsedate_to_datetime(value.decode("latin-1"))
+    except ValueError:
+        return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=UTC)
+    return max((date - datetime.now(UTC)).total_seconds(), 0.0)
+
+
+def decompress(encoding: bytes | None, body: bytes) -> bytes:
+    """A body as it was before its content coding. The gateway asks for none; some providers compress all the same."""
+    if not encoding or encoding.lower() == b"identity":
+        return body
+    if encoding.lower() not in (b"gzip", b"x-gzip", b"deflate"):
+        raise MalformedAnswer("the provider used a content coding that was not asked for")
+    decoder = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+    try:
+        plain = decoder.decompress(body, MAX_DECOMPRESSED)
+    except zlib.error as error:
+        raise MalformedAnswer("the provider's compressed answer cannot be read") from error
+    if not decoder.eof:
+        raise MalformedAnswer("the provider's compressed answer is not whole or too large")
+    return plain
+
+
+MAX_DECOMPRESSED = 256 * 1024 * 1024
+"""Bytes: as much as an answer may have uncompressed."""
+
+
+def forwarded_headers(response: Response, key: str) -> list[tuple[bytes, bytes]]:
+    """The provider's headers that a client of its own SDK needs; none that repeats the key."""
+    secret = key.encode("latin-1") if len(key) > 3 else None
+    return [
+        (name, value)
+        for name, value in response.headers()
+        if (name in SHOWN_HEADERS or name.startswith(SHOWN_PREFIXES)) and (secret is None or secret not in value)
+    ]

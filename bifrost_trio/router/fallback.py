@@ -1,0 +1,54 @@
+"""The router station: one target after another, until one answers or something is committed."""
+
+from __future__ import annotations
+
+from bifrost_trio.errors import GatewayError, InvalidField, ProviderError, QueueFull
+from bifrost_trio.router.targets import Targets
+from bifrost_trio.types import Call, Reply, Station, Target
+
+__all__ = ["Router"]
+
+
+class Router:
+    """Each target is a new pass through the stations below, with its own attempts.
+
+    A fallback follows where the error's class allows it. If all fail, the primary's error is raised: the caller asked
+    for that one, and the trail tells of the others.
+    """
+
+    def __init__(self, targets: Targets, following: Station) -> None:
+        self._targets = targets
+        self._following = following
+
+    async def __call__(self, call: Call, reply: Reply) -> None:
+        envelope = call.envelope
+        if envelope.model is None:
+            raise InvalidField("the request names no model", "model", "missing_required_parameter")
+        targets = self._targets
+        call.target = targets.known(envelope.model, call.default_provider) or await targets.find(envelope.model)
+        # Resolved before the first attempt: a name that nobody knows is the caller's error, not a failed fallback.
+        fallbacks = [targets.known(name) or await targets.find(name, "fallbacks") for name in envelope.fallbacks]
+        try:
+            await self._following(call, reply)
+        except (ProviderError, QueueFull) as error:
+            if not fallbacks or not error.fallback or call.outcome.committed:
+                raise
+            await self._fall_back(call, reply, fallbacks, error)
+
+    async def _fall_back(self, call: Call, reply: Reply, fallbacks: list[Target], primary: GatewayError) -> None:
+        assert call.target is not None
+        tried = {str(call.target)}
+        for number, target in enumerate(fallbacks, 1):
+            if str(target) in tried:
+                continue
+            tried.add(str(target))
+            call.target = target
+            call.fallback = number
+            try:
+                await self._following(call, reply)
+            except (ProviderError, QueueFull):
+                if call.outcome.committed:
+                    raise
+            else:
+                return
+        raise primary

@@ -1,0 +1,14 @@
+"""The server station: listening sockets, TLS, HTTP/1.1 over the Rust parser, HTTP/2 by Hypercorn, processes, drain.
+
+| file | what |
+|---|---|
+| `application` | what a server serves, and its time limits |
+| `http1` | one HTTP/1.1 connection |
+| `listen` | accepting, the tasks of the connections, draining |
+"""
+
+from bifrost_trio.server.application import Application, Timeouts
+from bifrost_trio.server.http1 import Http1Connection
+from bifrost_trio.server.listen import Server, ServerStatistics
+
+__all__ = ["Application", "Http1Connection", "Server", "ServerStatistics", "Timeouts"]

@@ -1,0 +1,236 @@
+"""One HTTP/1.1 connection: read, parse, call the application inline, write head and body in one send."""
+
+from __future__ import annotations
+
+import trio
+
+from bifrost_trio._wire import Request, RequestReader, render_answer, render_chunk, render_head
+from bifrost_trio.errors import ClientGone, GatewayError, MalformedRequest, RequestTimeout, SlowClient
+from bifrost_trio.server.application import Application, Timeouts
+from bifrost_trio.sockets import Channel
+from bifrost_trio.types import Headers
+
+__all__ = ["Http1Connection"]
+
+LINGER_SECONDS = 2.0
+LINGER_BYTES = 1024 * 1024
+"""How long, and for how much, a connection that ends before its request was read goes on reading: closing at once
+would reset it and take the answer away from the client (RFC 9112 section 9.6)."""
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Http1Connection:
+    """The connection's loop; at once the body of the request that is being served and the sink of its answer.
+
+    A hang-up while a call is being served cancels it: the scope is entered once per connection, so a request pays
+    nothing for it. It is disarmed in the step in which the kernel took the last byte of the answer.
+    """
+
+    __slots__ = (
+        "_answered",
+        "_application",
+        "_cancel",
+        "_channel",
+        "_chunked",
+        "_continue",
+        "_head",
+        "_keep_alive",
+        "_reader",
+        "_timeouts",
+        "_unsent",
+        "draining",
+        "idle",
+    )
+
+    def __init__(self, channel: Channel, application: Application, timeouts: Timeouts) -> None:
+        self._channel = channel
+        self._application = application
+        self._timeouts = timeouts
+        self._reader = RequestReader()
+        self._cancel = trio.CancelScope().cancel
+        self._answered = False
+        self._chunked = True
+        self._continue = False
+        self._head = False
+        self._keep_alive = True
+        self._unsent = b""
+        self.draining = False
+        self.idle = True
+
+    async def run(self) -> bytes | None:
+        """Serves requests until the connection is over. What a client sent to be spoken to in another protocol is
+        returned, from the first byte of its request on."""
+        with trio.CancelScope() as scope:
+            self._cancel = scope.cancel
+            while (request := await self._next_request()) is not None:
+                if request.handover is not None:
+                    return request.handover
+                if not await self._serve(request):
+                    break
+        return None
+
+    def drain(self) -> None:
+        """No further request on this connection; one that waits for its next request ends now."""
+        self.draining = True
+        if self.idle:
+            self._channel.close()
+
+    # --- requests ---
+
+    async def _next_request(self) -> Request | None:
+        try:
+            return await self._read_head()
+        except MalformedRequest as error:
+            await self._refuse(error)
+        except RequestTimeout as error:
+            await self._refuse(error)
+        except (OSError, trio.ClosedResourceError):
+            pass
+        return None
+
+    async def _read_head(self) -> Request | None:
+        reader = self._reader
+        request = None
+        begun = False
+        if reader.pending:
+            # Requests that came together must not keep the others from running.
+            await trio.lowlevel.checkpoint()
+            request = reader.feed(b"")
+            begun = request is None and reader.pending
+        limit = self._timeouts.head if begun else self._timeouts.keep_alive
+        deadline = trio.current_time() + limit if begun else 0.0
+        self.idle = not begun
+        while request is None:
+            if self.draining and self.idle:
+                return None
+            try:
+                data = await self._channel.receive(limit)
+            except trio.TooSlowError:
+                if not begun:
+                    return None
+                raise RequestTimeout("the head of the request did not come in time", code="head_timeout") from None
+            if not data:
+                return None
+            self.idle = False
+            request = reader.feed(data)
+            if request is None:
+                if not begun:
+                    begun = True
+                    deadline = trio.current_time() + self._timeouts.head
+                limit = max(deadline - trio.current_time(), 0.0)
+        self.idle = False
+        return request
+
+    async def _serve(self, request: Request) -> bool:
+        """Whether another request may follow on this connection."""
+        self._answered = False
+        self._head = request.method == "HEAD"
+        self._chunked = request.minor_version == 1
+        self._continue = request.expect_continue
+        self._keep_alive = request.keep_alive
+        if request.complete:
+            self._channel.arm(self._cancel)
+        await self._application(request, self, self)
+        self._channel.on_hangup = None
+        if not self._answered:
+            self.reset()
+        elif not self._reader.body_complete:
+            await self._linger()
+        return self._keep_alive and self._answered and not self.draining
+
+    async def _refuse(self, error: GatewayError) -> None:
+        self._keep_alive = False
+        self._answered = self._head = False
+        await self._application.refuse(error, self)
+        await self._linger()
+
+    async def _linger(self) -> None:
+        """Reads on and throws away, so that the answer reaches a client that is still sending."""
+        self._keep_alive = False
+        size = 0
+        try:
+            with trio.move_on_after(LINGER_SECONDS):
+                while size < LINGER_BYTES:
+                    data = await self._channel.receive(LINGER_SECONDS)
+                    if not data:
+                        return
+                    size += len(data)
+        except (OSError, trio.TooSlowError, trio.ClosedResourceError):
+            return
+
+    # --- the body of the request ---
+
+    async def receive(self) -> bytes:
+        """The next piece of the body; empty at the end. Raises ClientGone, RequestTimeout, MalformedRequest."""
+        reader = self._reader
+        if self._continue and not reader.body_complete:
+            self._continue = False
+            await self._write(CONTINUE)
+        while not reader.body_complete:
+            try:
+                data = await self._channel.receive(self._timeouts.body)
+            except trio.TooSlowError:
+                raise RequestTimeout("the body of the request did not come in time", code="body_timeout") from None
+            except (OSError, trio.ClosedResourceError):
+                raise ClientGone("the client's connection broke within its request") from None
+            if not data:
+                raise ClientGone("the client closed its connection within its request")
+            piece = reader.feed_body(data)
+            if piece:
+                return piece
+        self._channel.arm(self._cancel)
+        return b""
+
+    # --- the answer ---
+
+    async def send(self, status: int, headers: Headers, body: bytes) -> None:
+        keep_alive = self._stays()
+        await self._write(render_answer(status, headers, body, keep_alive=keep_alive, head=self._head))
+        self._channel.on_hangup = None
+        self._answered = True
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Nothing is written yet: the head goes out with the first bytes of the body."""
+        keep_alive = self._stays() and self._chunked
+        self._keep_alive = keep_alive
+        self._unsent = render_head(status, headers, keep_alive=keep_alive, chunked=self._chunked)
+
+    async def write(self, data: bytes) -> None:
+        if data and not self._head:
+            await self._write(self._take_unsent() + (render_chunk(data) if self._chunked else data))
+
+    async def finish(self, trailer: bytes = b"") -> None:
+        last = b""
+        if not self._head:
+            last = render_chunk(trailer, last=True) if self._chunked else trailer
+        await self._write(self._take_unsent() + last)
+        self._channel.on_hangup = None
+        self._answered = True
+
+    def _take_unsent(self) -> bytes:
+        unsent, self._unsent = self._unsent, b""
+        return unsent
+
+    def _stays(self) -> bool:
+        """Whether the connection may serve another request, as the answer's head has to say."""
+        if not self._reader.body_complete or self.draining:
+            self._keep_alive = False
+        return self._keep_alive
+
+    def reset(self) -> None:
+        self._keep_alive = False
+        self._unsent = b""
+        self._answered = True
+        self._channel.on_hangup = None
+        self._channel.reset()
+
+    async def _write(self, data: bytes) -> None:
+        try:
+            await self._channel.send(data, self._timeouts.write)
+        except trio.TooSlowError:
+            self.reset()
+            raise SlowClient(f"the client took nothing for {self._timeouts.write:g} s") from None
+        except (OSError, trio.ClosedResourceError):
+            self._keep_alive = False
+            raise ClientGone("the client's connection broke while it was answered") from None

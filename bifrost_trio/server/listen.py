@@ -1,0 +1,153 @@
+"""Accepting connections, the tasks that serve them, draining."""
+
+from __future__ import annotations
+
+import logging
+import socket as stdlib_socket
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import trio
+
+from bifrost_trio.server.application import Application, Timeouts
+from bifrost_trio.server.http1 import Http1Connection
+from bifrost_trio.sockets import Channel, Poller, Socket, TlsSocket, accept_from
+
+__all__ = ["OtherProtocols", "Server", "ServerStatistics"]
+
+log = logging.getLogger("bifrost_trio.server")
+
+
+class OtherProtocols(Protocol):
+    """Serves connections that do not speak HTTP/1.1: HTTP/2 and WebSocket."""
+
+    async def serve(self, socket: Socket, tls: TlsSocket | None, received: bytes) -> None:
+        """``received`` are the bytes already read. Returns when the connection is over; does not close it."""
+
+    def drain(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatistics:
+    """Client connections: ``open`` now, ``idle`` of them between two requests; ``accepted`` and ``refused`` so far."""
+
+    open: int
+    idle: int
+    accepted: int
+    refused: int
+
+
+class Server:
+    """Serves an application on listening sockets until it is drained."""
+
+    def __init__(
+        self,
+        application: Application,
+        poller: Poller,
+        *,
+        timeouts: Timeouts | None = None,
+        context: ssl.SSLContext | None = None,
+        others: OtherProtocols | None = None,
+        max_connections: int = 20_000,
+    ) -> None:
+        self._application = application
+        self._poller = poller
+        self._timeouts = timeouts or Timeouts()
+        self._context = context
+        self._others = others
+        self._max_connections = max_connections
+        self._connections: set[Http1Connection] = set()
+        self._open = 0
+        self._accepted = 0
+        self._refused = 0
+        self._accepting = trio.CancelScope()
+        self._serving = trio.CancelScope()
+        self.draining = False
+
+    async def serve(
+        self,
+        listeners: Sequence[stdlib_socket.socket],
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Returns when it was drained and the last connection is over."""
+        with self._serving:
+            async with trio.open_nursery() as connections:
+                task_status.started()
+                with self._accepting:
+                    async with trio.open_nursery() as accepting:
+                        for listener in listeners:
+                            accepting.start_soon(
+                                accept_from, listener, lambda sock: self.accept(sock, connections)
+                            )
+
+    def accept(self, sock: stdlib_socket.socket, connections: trio.Nursery) -> None:
+        """Takes a connected socket; its task runs in ``connections``."""
+        if self._open >= self._max_connections:
+            self._refused += 1
+            sock.close()
+            return
+        self._open += 1
+        self._accepted += 1
+        connections.start_soon(self._serve_connection, sock)
+
+    async def _serve_connection(self, sock: stdlib_socket.socket) -> None:
+        try:
+            socket = Socket(sock, self._poller)
+        except OSError:
+            sock.close()
+            self._open -= 1
+            return
+        try:
+            if self._context is None:
+                await self._speak_http1(socket, socket, None)
+            else:
+                await self._speak_tls(socket, self._context)
+        except Exception:
+            log.exception("a connection failed inside the server")
+        finally:
+            socket.close()
+            self._open -= 1
+
+    async def _speak_tls(self, socket: Socket, context: ssl.SSLContext) -> None:
+        tls = TlsSocket(socket, context, server_side=True)
+        try:
+            await tls.handshake(self._timeouts.handshake)
+        except (OSError, trio.TooSlowError, trio.ClosedResourceError):
+            return
+        if tls.ssl_object.selected_alpn_protocol() == "h2":
+            if self._others is not None:
+                await self._others.serve(socket, tls, b"")
+            return
+        try:
+            await self._speak_http1(tls, socket, tls)
+        finally:
+            tls.close()
+
+    async def _speak_http1(self, channel: Channel, socket: Socket, tls: TlsSocket | None) -> None:
+        connection = Http1Connection(channel, self._application, self._timeouts)
+        connection.draining = self.draining
+        self._connections.add(connection)
+        try:
+            received = await connection.run()
+        finally:
+            self._connections.discard(connection)
+        if received is not None and self._others is not None:
+            await self._others.serve(socket, tls, received)
+
+    def drain(self) -> None:
+        """No new connections; idle ones end now, the others after their call, all after `Timeouts.drain` seconds."""
+        if self.draining:
+            return
+        self.draining = True
+        self._accepting.cancel()
+        for connection in list(self._connections):
+            connection.drain()
+        if self._others is not None:
+            self._others.drain()
+        self._serving.deadline = trio.current_time() + self._timeouts.drain
+
+    def statistics(self) -> ServerStatistics:
+        idle = sum(1 for connection in self._connections if connection.idle)
+        return ServerStatistics(self._open, idle, self._accepted, self._refused)

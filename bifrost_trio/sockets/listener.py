@@ -1,0 +1,71 @@
+"""Listening sockets: opening them and taking connections from them."""
+
+from __future__ import annotations
+
+import errno
+import socket as stdlib_socket
+from collections.abc import Callable
+
+import trio
+
+__all__ = ["ACCEPTS_PER_WAKE", "accept_from", "listen"]
+
+BACKLOG = 2048
+"""Connections that the kernel holds for us; it takes the smaller of this and net.core.somaxconn."""
+
+ACCEPTS_PER_WAKE = 16
+"""Several worker processes accept from one queue: who takes more than this at once leaves the others idle."""
+
+_OF_THE_CONNECTION = frozenset(
+    {errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EPERM}
+)
+"""The connection died while it waited: its errno is none of the listener's (accept(2), "Error handling")."""
+
+
+def listen(host: str, port: int) -> list[stdlib_socket.socket]:
+    """Listening sockets for every address of the host. Raises OSError.
+
+    With port 0 all addresses get the same free port.
+    """
+    sockets: list[stdlib_socket.socket] = []
+    try:
+        for family, kind, protocol, _, address in stdlib_socket.getaddrinfo(
+            host or None, port, type=stdlib_socket.SOCK_STREAM, flags=stdlib_socket.AI_PASSIVE
+        ):
+            sock = stdlib_socket.socket(family, kind, protocol)
+            sockets.append(sock)
+            sock.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_REUSEADDR, 1)
+            if family == stdlib_socket.AF_INET6:
+                sock.setsockopt(stdlib_socket.IPPROTO_IPV6, stdlib_socket.IPV6_V6ONLY, 1)
+            sock.bind((address[0], port, *address[2:]))
+            port = sock.getsockname()[1]
+            sock.listen(BACKLOG)
+            sock.setblocking(False)
+    except BaseException:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+async def accept_from(listener: stdlib_socket.socket, handle: Callable[[stdlib_socket.socket], None]) -> None:
+    """Takes connections for ever and gives each, non-blocking, to ``handle``, which must not wait.
+
+    Out of descriptors or memory: those connected go on, and the queue is looked at again after 100 ms.
+    """
+    while True:
+        await trio.lowlevel.wait_readable(listener)
+        for _ in range(ACCEPTS_PER_WAKE):
+            try:
+                connection, _ = listener.accept()
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno in _OF_THE_CONNECTION:
+                    continue
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    await trio.sleep(0.1)
+                    break
+                raise
+            connection.setblocking(False)
+            handle(connection)

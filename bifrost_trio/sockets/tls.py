@@ -1,0 +1,141 @@
+"""TLS over a `Socket`: a bare `ssl.SSLObject` on memory BIOs (22 us an exchange against 50 for `trio.SSLStream`)."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+import trio
+
+from bifrost_trio.sockets.stream import READ_SIZE, Socket
+
+__all__ = ["TlsSocket", "client_context", "server_context"]
+
+
+def client_context(*, ca_pem: str | None = None, verify: bool = True) -> ssl.SSLContext:
+    """For connections to providers: TLS 1.2 or later, the system's authorities, or the ones in ``ca_pem`` alone."""
+    context = ssl.create_default_context(cadata=ca_pem)
+    context.set_alpn_protocols(["http/1.1"])
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def server_context(certificate: Path, key: Path | None, *, http2: bool = True) -> ssl.SSLContext:
+    """For clients: TLS 1.2 or later; HTTP/2 offered by ALPN (RFC 9113 section 3.2). Raises OSError, ssl.SSLError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate, key)
+    context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
+    return context
+
+
+class TlsSocket:
+    """The surface of `Socket`, encrypted. A peer that ends without a close_notify is a broken connection: OSError."""
+
+    __slots__ = ("_incoming", "_inner", "_object", "_outgoing")
+
+    def __init__(
+        self, inner: Socket, context: ssl.SSLContext, *, server_side: bool = False, host: str | None = None
+    ) -> None:
+        self._inner = inner
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side, server_hostname=host)
+
+    @property
+    def inner(self) -> Socket:
+        return self._inner
+
+    @property
+    def ssl_object(self) -> ssl.SSLObject:
+        return self._object
+
+    @property
+    def on_hangup(self) -> Callable[[], None] | None:
+        return self._inner.on_hangup
+
+    @on_hangup.setter
+    def on_hangup(self, callback: Callable[[], None] | None) -> None:
+        self._inner.on_hangup = callback
+
+    @property
+    def hangup(self) -> bool:
+        return self._inner.hangup
+
+    @property
+    def waited(self) -> float:
+        return self._inner.waited
+
+    @property
+    def stale(self) -> bool:
+        # A TLS 1.3 server sends session tickets after the handshake: bytes, but no reason to drop the connection.
+        return self._inner.hangup
+
+    def arm(self, on_hangup: Callable[[], None]) -> None:
+        self._inner.arm(on_hangup)
+
+    async def handshake(self, limit: float) -> None:
+        """Raises ssl.SSLError (an OSError) when the peers do not agree, `trio.TooSlowError`."""
+        deadline = trio.current_time() + limit
+        while True:
+            try:
+                self._object.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._flush(limit)
+                await self._fill(max(deadline - trio.current_time(), 0.0))
+            except ssl.SSLError:
+                with contextlib.suppress(OSError, trio.TooSlowError):
+                    await self._flush(1.0)
+                raise
+            else:
+                await self._flush(limit)
+                return
+
+    async def receive(self, limit: float) -> bytes:
+        while True:
+            try:
+                return self._object.read(READ_SIZE)
+            except ssl.SSLWantReadError:
+                if self._outgoing.pending:
+                    await self._flush(limit)
+                await self._fill(limit)
+            except ssl.SSLZeroReturnError:
+                return b""
+
+    async def send(self, data: bytes, limit: float) -> None:
+        if data:
+            self._object.write(data)
+        await self._inner.send(self._outgoing.read(), limit)
+
+    async def _flush(self, limit: float) -> None:
+        data = self._outgoing.read()
+        if data:
+            await self._inner.send(data, limit)
+
+    async def _fill(self, limit: float) -> None:
+        data = await self._inner.receive(limit)
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+
+    def feed(self, data: bytes) -> None:
+        """Bytes that were read from the socket before TLS began."""
+        self._incoming.write(data)
+
+    def close(self) -> None:
+        with contextlib.suppress(ssl.SSLError, OSError, ValueError):
+            try:
+                self._object.unwrap()
+            except ssl.SSLWantReadError:
+                pass
+            # The farewell is sent only if the kernel takes it at once: closing never waits.
+            self._inner.send_now(self._outgoing.read())
+        self._inner.close()
+
+    def reset(self) -> None:
+        self._inner.reset()

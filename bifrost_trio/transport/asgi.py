@@ -1,0 +1,165 @@
+"""The gateway as a plain ASGI application (ASGI 3.0, HTTP and lifespan), for any server that runs on Trio."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, TypeAlias
+
+import trio
+
+from bifrost_trio.errors import ClientGone, ConfigError, GatewayError
+from bifrost_trio.types import Body, Headers, Request, Sink
+
+__all__ = ["AsgiTransport"]
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+NO_LIFESPAN = b'{"is_bifrost_error":true,"status_code":500,"type":"internal_error","error":{"type":"internal_error",'
+NO_LIFESPAN += b'"code":"no_lifespan","message":"the gateway was not started: its server must run the ASGI lifespan"}}'
+
+
+class Application(Protocol):
+    async def __call__(self, request: Request, body: Body, sink: Sink) -> None: ...
+    async def refuse(self, error: GatewayError, sink: Sink) -> None: ...
+
+
+class AsgiRequest:
+    """A `Request` read from an ASGI scope."""
+
+    __slots__ = ("_headers", "content_length", "method", "path", "query", "special")
+    body = b""
+    complete = False
+
+    def __init__(self, scope: Scope) -> None:
+        self.method: str = scope["method"]
+        raw_path: bytes | None = scope.get("raw_path")
+        self.path: str = raw_path.decode("latin-1") if raw_path else scope["path"]
+        self.query: str = scope["query_string"].decode("latin-1")
+        self._headers: list[tuple[bytes, bytes]] = [(n.lower(), v) for n, v in scope["headers"]]
+        length = self.header(b"content-length")
+        self.content_length = int(length) if length is not None and length.isdigit() else None
+        self.special = any(
+            name.startswith((b"x-bf-", b"anthropic-", b"openai-")) or name == b"x-request-id"
+            for name, _ in self._headers
+        )
+
+    def header(self, name: bytes, /) -> bytes | None:
+        values = [value for known, value in self._headers if known == name]
+        return b", ".join(values) if values else None
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        return self._headers
+
+
+class AsgiExchange:
+    """The body of an ASGI request and the sink of its answer."""
+
+    __slots__ = ("_more", "_receive", "_send", "body_read", "ended", "started")
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._more = True
+        self.body_read = trio.Event()
+        self.started = False
+        self.ended = False
+
+    async def receive(self) -> bytes:
+        while self._more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone("the client closed its connection within its request")
+            self._more = message.get("more_body", False)
+            piece: bytes = message.get("body", b"")
+            if piece:
+                return piece
+        self.body_read.set()
+        return b""
+
+    async def gone(self) -> None:
+        """Returns when the client has left. Waits until the body was read: there is one `receive` for both."""
+        await self.body_read.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def send(self, status: int, headers: Headers, body: bytes) -> None:
+        await self._start(status, [*headers, (b"content-length", b"%d" % len(body))])
+        await self.finish(body)
+
+    async def start(self, status: int, headers: Headers) -> None:
+        await self._start(status, headers)
+
+    async def write(self, data: bytes) -> None:
+        await self._say({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def finish(self, trailer: bytes = b"") -> None:
+        await self._say({"type": "http.response.body", "body": trailer, "more_body": False})
+        self.ended = True
+
+    def reset(self) -> None:
+        """The server resets what is not ended when the application returns; see `AsgiTransport`."""
+
+    async def _start(self, status: int, headers: Headers) -> None:
+        self.started = True
+        await self._say({"type": "http.response.start", "status": status, "headers": [*headers]})
+
+    async def _say(self, message: MutableMapping[str, Any]) -> None:
+        try:
+            await self._send(message)
+        except OSError:
+            raise ClientGone("the client's connection broke while it was answered") from None
+
+
+class AnswerNotWhole(Exception):
+    """Raised to the ASGI server, so that it breaks off an answer that must not look whole."""
+
+
+class AsgiTransport:
+    """``open_application`` gives the started application; the lifespan enters and leaves it."""
+
+    def __init__(self, open_application: Callable[[], AbstractAsyncContextManager[Application]]) -> None:
+        self._open = open_application
+        self._application: Application | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "http":
+            await self._http(scope, receive, send)
+        elif kind == "lifespan":
+            await self._lifespan(receive, send)
+        elif kind == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            async with self._open() as self._application:
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except ConfigError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        finally:
+            self._application = None
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = AsgiExchange(receive, send)
+        if self._application is None:
+            await exchange.send(500, [(b"content-type", b"application/json")], NO_LIFESPAN)
+            return
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancel_when_gone, exchange, nursery.cancel_scope)
+            await self._application(AsgiRequest(scope), exchange, exchange)
+            nursery.cancel_scope.cancel()
+        if exchange.started and not exchange.ended:
+            raise AnswerNotWhole("the answer was broken off")
+
+
+async def _cancel_when_gone(exchange: AsgiExchange, scope: trio.CancelScope) -> None:
+    await exchange.gone()
+    scope.cancel()

@@ -1,0 +1,56 @@
+"""Any error to one answer, in the client's own error shape."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+from bifrost_trio.errors import ClientLeft, GatewayError, MethodNotAllowed, ProviderAnswered
+from bifrost_trio.formats.bifrost import bifrost_error
+from bifrost_trio.transport.reply import extra_fields, fact_headers
+from bifrost_trio.types import Call, Format, Headers, Sink
+
+__all__ = ["answer_error", "as_gateway_error", "error_answer"]
+
+log = logging.getLogger("bifrost_trio.transport")
+
+
+def as_gateway_error(error: Exception) -> GatewayError:
+    """An error that no station foresaw: the client learns only that it happened, the log gets the traceback."""
+    if isinstance(error, GatewayError):
+        return error
+    log.error("a call failed inside the gateway", exc_info=error)
+    return GatewayError("the gateway failed to serve this request", code="internal_error")
+
+
+def error_answer(
+    error: GatewayError, format: Format, *, native: bool, call: Call | None = None
+) -> tuple[int, Headers, bytes]:
+    """Status, headers and body. What a provider said to a client of its own format is passed on as it said it."""
+    headers = [(b"content-type", b"application/json")]
+    if error.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % math.ceil(error.retry_after)))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", error.allow.encode("ascii")))
+    if call is not None and not native:
+        headers += fact_headers(call)
+    if native:
+        body = bifrost_error(error, extra_fields(call) if call is not None else {})
+    elif isinstance(error, ProviderAnswered) and call is not None and call.spoken_to_in is format and error.body:
+        headers[0] = (b"content-type", error.content_type)
+        body = error.body
+    else:
+        body = format.encode_error(error)
+    return error.status, headers, body
+
+
+async def answer_error(error: GatewayError, sink: Sink, format: Format, *, native: bool, call: Call | None) -> None:
+    """Writes the answer; whether the client is still there to read it matters to nobody any more."""
+    if isinstance(error, ClientLeft):
+        sink.reset()
+        return
+    status, headers, body = error_answer(error, format, native=native, call=call)
+    try:
+        await sink.send(status, headers, body)
+    except ClientLeft:
+        sink.reset()

@@ -1,0 +1,117 @@
+"""The handler of every inference route: body, call, the stations, settling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import trio
+
+from bifrost_trio._wire import Envelope, scan
+from bifrost_trio.errors import BodyTooLarge, ClientLeft, GatewayError, InvalidField
+from bifrost_trio.transport.failures import answer_error, as_gateway_error
+from bifrost_trio.transport.options import HeaderFilter, read_options
+from bifrost_trio.transport.reading import BodyBudget, Reading, check_media_type
+from bifrost_trio.transport.reply import ClientReply
+from bifrost_trio.transport.routes import InferenceRoute
+from bifrost_trio.types import Body, Call, Operation, Request, Sink, State, Station
+
+__all__ = ["Inference", "InferenceStatistics"]
+
+STREAMED = frozenset({Operation.CHAT_COMPLETION, Operation.TEXT_COMPLETION, Operation.RESPONSES})
+"""Operations that may be asked for as a stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceStatistics:
+    """``open`` calls, and ``settled`` ones since the start; ``begun - settled == open`` at any moment."""
+
+    open: int
+    settled: int
+
+
+class Inference:
+    """Makes a `Call` of a request, sends it down the path, and settles it exactly once."""
+
+    def __init__(
+        self,
+        following: Station,
+        settle: Callable[[Call], None],
+        budget: BodyBudget,
+        may_forward: HeaderFilter = lambda name: True,
+    ) -> None:
+        """``settle`` is synchronous and must not raise: it runs in the ``finally`` of every call."""
+        self._following = following
+        self._settle = settle
+        self._budget = budget
+        self._may_forward = may_forward
+        self._begun = 0
+        self._settled = 0
+
+    async def __call__(self, route: InferenceRoute, request: Request, body: Body, sink: Sink) -> None:
+        check_media_type(request)
+        if request.complete:
+            data = request.body
+            if len(data) > self._budget.largest:
+                raise BodyTooLarge(f"the body is larger than {self._budget.largest} bytes", code="body_too_large")
+            await self._serve(route, request, data, scan(data), sink)
+            return
+        reading = Reading(self._budget)
+        try:
+            data, envelope = await reading.read(request.body, request.content_length, body)
+            await self._serve(route, request, data, envelope, sink)
+        finally:
+            reading.release()
+
+    async def _serve(
+        self, route: InferenceRoute, request: Request, data: bytes, envelope: Envelope, sink: Sink
+    ) -> None:
+        if envelope.stream and route.operation not in STREAMED:
+            raise InvalidField(f"{route.operation.value} cannot be streamed", "stream")
+        call = Call(
+            route.operation,
+            route.format,
+            request,
+            data,
+            envelope,
+            trio.current_time(),
+            native=route.native,
+            default_provider=route.default_provider,
+        )
+        if request.special:
+            call.options = read_options(request, self._may_forward)
+            call.id = call.options.request_id
+        await self.run(call, sink)
+
+    async def run(self, call: Call, sink: Sink) -> None:
+        """Sends a call down the path. Answers its errors; raises only what is not one (cancellation)."""
+        self._begun += 1
+        outcome = call.outcome
+        reply = ClientReply(call, sink)
+        try:
+            await self._following(call, reply)
+            outcome.state = State.DONE
+        except Exception as problem:
+            error = as_gateway_error(problem)
+            outcome.error = error
+            outcome.state = State.CANCELLED if isinstance(error, ClientLeft) else State.FAILED
+            await self._answer(call, sink, reply, error)
+        finally:
+            if outcome.state is State.OPEN:
+                outcome.state = State.CANCELLED
+            self._settled += 1
+            self._settle(call)
+
+    async def _answer(self, call: Call, sink: Sink, reply: ClientReply, error: GatewayError) -> None:
+        if isinstance(error, ClientLeft) or not call.outcome.committed:
+            if not isinstance(error, ClientLeft):
+                call.outcome.status = error.status
+            await answer_error(error, sink, call.format, native=call.native, call=call)
+            return
+        try:
+            await reply.fail(error)
+        except ClientLeft:
+            sink.reset()
+
+    def statistics(self) -> InferenceStatistics:
+        return InferenceStatistics(self._begun - self._settled, self._settled)

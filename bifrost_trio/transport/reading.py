@@ -1,0 +1,118 @@
+"""The body of a request: its size, its time, its share of memory; scanned as it comes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import trio
+
+from bifrost_trio._wire import Envelope, Scanner
+from bifrost_trio.errors import BodyTooLarge, MemoryFull, UnsupportedMediaType
+from bifrost_trio.types import Body, Request
+
+__all__ = ["BodyBudget", "BodyStatistics", "Reading", "check_media_type"]
+
+SCANNED_AT_ONCE = 1024 * 1024
+"""Bytes scanned without letting other calls run: less than a millisecond."""
+
+RETRY_AFTER_MEMORY = 1.0
+"""Seconds that a client is told to wait when the bodies in flight have used up their memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyStatistics:
+    """Bytes of the bodies that are being read or served, of those that did not come in one read."""
+
+    in_flight: int
+    limit: int
+    refused: int
+
+
+class BodyBudget:
+    """The memory that the bodies of a process share, and the size of one of them.
+
+    Bodies that came whole with their head are not counted: a connection holds at most one, of 64 KiB.
+    """
+
+    def __init__(self, largest: int = 100 * 1024 * 1024, limit: int = 1024 * 1024 * 1024) -> None:
+        self.largest = largest
+        self.limit = limit
+        self._in_flight = 0
+        self._refused = 0
+
+    def reserve(self, size: int) -> None:
+        """Raises MemoryFull."""
+        if self._in_flight + size > self.limit:
+            self._refused += 1
+            raise MemoryFull(
+                "the gateway has no memory for another large body just now",
+                code="memory_full",
+                retry_after=RETRY_AFTER_MEMORY,
+            )
+        self._in_flight += size
+
+    def release(self, size: int) -> None:
+        self._in_flight -= size
+
+    def statistics(self) -> BodyStatistics:
+        return BodyStatistics(self._in_flight, self.limit, self._refused)
+
+
+def check_media_type(request: Request) -> None:
+    """JSON or nothing said; a form or a file would be read as something that it is not. Raises UnsupportedMediaType."""
+    value = request.header(b"content-type")
+    if value is None or value == b"application/json":
+        return
+    media_type, _, parameters = value.lower().partition(b";")
+    if media_type.strip() != b"application/json":
+        raise UnsupportedMediaType("the content type must be application/json", param="content-type")
+    if b"charset" in parameters and b"utf-8" not in parameters:
+        raise UnsupportedMediaType("JSON is UTF-8 (RFC 8259 section 8.1)", param="content-type")
+    if request.header(b"content-encoding") not in (None, b"identity"):
+        raise UnsupportedMediaType("a compressed body is not supported", param="content-encoding")
+
+
+class Reading:
+    """A body on its way in. ``reserved`` bytes of the budget are its own until `release`."""
+
+    __slots__ = ("_budget", "reserved")
+
+    def __init__(self, budget: BodyBudget) -> None:
+        self._budget = budget
+        self.reserved = 0
+
+    def release(self) -> None:
+        self._budget.release(self.reserved)
+        self.reserved = 0
+
+    def _reserve(self, size: int) -> None:
+        if size > self._budget.largest:
+            raise BodyTooLarge(f"the body is larger than {self._budget.largest} bytes", code="body_too_large")
+        if size > self.reserved:
+            self._budget.reserve(size - self.reserved)
+            self.reserved = size
+
+    async def read(self, first: bytes, length: int | None, body: Body) -> tuple[bytes, Envelope]:
+        """The whole body and its envelope.
+
+        ``length`` is what the head promised, None where it did not say. Raises RequestError, MemoryFull, ClientGone.
+        """
+        self._reserve(length or len(first))
+        scanner = Scanner()
+        pieces = []
+        size = unyielded = 0
+        piece = first
+        while True:
+            if piece:
+                pieces.append(piece)
+                size += len(piece)
+                self._reserve(size)
+                for start in range(0, len(piece), SCANNED_AT_ONCE):
+                    scanner.feed(piece[start : start + SCANNED_AT_ONCE])
+                unyielded += len(piece)
+                if unyielded >= SCANNED_AT_ONCE:
+                    unyielded = 0
+                    await trio.lowlevel.checkpoint()
+            piece = await body.receive()
+            if not piece:
+                return b"".join(pieces), scanner.finish()

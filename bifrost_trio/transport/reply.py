@@ -1,0 +1,142 @@
+"""The client's end of a call."""
+
+from __future__ import annotations
+
+import msgspec
+import trio
+
+from bifrost_trio._wire import splice_answer
+from bifrost_trio.errors import GatewayError
+from bifrost_trio.types import Attempt, Call, Headers, JsonObject, Sink
+
+__all__ = ["ClientReply", "extra_fields", "fact_headers"]
+
+
+class ClientReply:
+    """The outermost reply: knows whether anything was committed, adds what the gateway has to say about the call."""
+
+    __slots__ = ("_call", "_sink", "_started")
+
+    def __init__(self, call: Call, sink: Sink) -> None:
+        self._call = call
+        self._sink = sink
+        self._started = False
+
+    def claim(self) -> None:
+        self._call.outcome.committed = True
+
+    async def send(self, status: int, headers: Headers, body: bytes) -> None:
+        call = self._call
+        outcome = call.outcome
+        outcome.committed = True
+        outcome.status = status
+        if call.native:
+            body = splice_answer(body, _extra_bytes(call))
+            if call.id is not None:
+                headers = [*headers, (b"x-request-id", call.id.encode("latin-1"))]
+        else:
+            headers = [*headers, *fact_headers(call)]
+        if not outcome.first_output_at:
+            outcome.first_output_at = trio.current_time()
+        outcome.bytes_out = len(body)
+        await self._sink.send(status, headers, body)
+
+    async def start(self, status: int, headers: Headers) -> None:
+        outcome = self._call.outcome
+        outcome.committed = True
+        outcome.status = status
+        self._started = True
+        await self._sink.start(status, [*headers, *fact_headers(self._call)])
+
+    async def write(self, data: bytes) -> None:
+        self._call.outcome.bytes_out += len(data)
+        await self._sink.write(data)
+
+    async def finish(self, trailer: bytes = b"") -> None:
+        self._call.outcome.bytes_out += len(trailer)
+        await self._sink.finish(trailer)
+
+    async def fail(self, error: GatewayError) -> None:
+        """After the commit: the format's error event on a stream that stands between two events, else a reset."""
+        if not self._started:
+            self._sink.reset()
+        elif getattr(error, "told", False):
+            await self._sink.finish()
+        else:
+            await self._sink.write(self._call.format.encode_stream_error(error))
+            # Not finished: a client that does not know error events must see a broken stream, never a whole one.
+            self._sink.reset()
+
+
+def _extra_bytes(call: Call) -> bytes:
+    return b'"extra_fields":' + msgspec.json.encode(extra_fields(call))
+
+
+def extra_fields(call: Call) -> JsonObject:
+    """Bifrost's ``extra_fields``; ``latency`` in milliseconds since the call was accepted.
+
+    ``attempts`` (the trail) is there when there was more than one; ``dropped_params`` when a parameter could not be
+    carried into the provider's format.
+    """
+    target = call.target
+    fields: JsonObject = {"request_type": call.operation.value}
+    if target is not None:
+        key = call.trail[-1].key if call.trail else ""
+        routing: JsonObject = {
+            "provider": target.provider,
+            "model": target.model,
+            "key": key,
+            "is_fallback": call.fallback > 0,
+        }
+        fields["provider"] = target.provider
+        fields["original_model_requested"] = call.envelope.model
+        fields["resolved_model_used"] = target.model
+        fields["routing_info"] = routing
+    fields["latency"] = round((trio.current_time() - call.accepted_at) * 1000)
+    if len(call.trail) > 1:
+        fields["attempts"] = [_told(attempt) for attempt in call.trail]
+    if call.dropped_params:
+        fields["dropped_params"] = list(call.dropped_params)
+    if call.raw_request is not None:
+        fields["raw_request"] = msgspec.Raw(call.raw_request)
+    if call.raw_response is not None:
+        fields["raw_response"] = msgspec.Raw(call.raw_response)
+    return fields
+
+
+def _told(attempt: Attempt) -> JsonObject:
+    return {
+        "provider": attempt.provider,
+        "model": attempt.model,
+        "key": attempt.key,
+        "status": attempt.status,
+        "result": attempt.kind,
+        "latency": round(attempt.seconds * 1000),
+    }
+
+
+def fact_headers(call: Call) -> list[tuple[bytes, bytes]]:
+    """The same facts as headers, for answers that stay byte-exact and for streams.
+
+    ``x-bf-attempts`` is ``provider/model:key:result`` for each attempt, in order, separated by commas.
+    """
+    headers: list[tuple[bytes, bytes]] = []
+    if call.id is not None:
+        headers.append((b"x-request-id", call.id.encode("latin-1")))
+    target = call.target
+    if target is not None:
+        headers.append((b"x-bf-provider", _header(target.provider)))
+        headers.append((b"x-bf-model", _header(target.model)))
+    if call.fallback:
+        headers.append((b"x-bf-fallback", b"%d" % call.fallback))
+    if call.trail:
+        trail = ", ".join(f"{a.provider}/{a.model}:{a.key}:{a.kind}" for a in call.trail)
+        headers.append((b"x-bf-attempts", _header(trail)))
+    if call.dropped_params:
+        headers.append((b"x-bf-dropped-params", _header(", ".join(call.dropped_params))))
+    return headers
+
+
+def _header(value: str) -> bytes:
+    """Text as a header value: what is not printable ASCII becomes a question mark (RFC 9110 section 5.5)."""
+    return bytes(byte if 0x20 <= byte < 0x7F else 0x3F for byte in value.encode("ascii", "replace"))

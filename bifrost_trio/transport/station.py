@@ -1,0 +1,70 @@
+"""The transport station: finds the route of a request and has its handler answer it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+from bifrost_trio.errors import GatewayError, MethodNotAllowed, RouteNotFound
+from bifrost_trio.formats import FORMATS
+from bifrost_trio.transport.failures import answer_error, as_gateway_error
+from bifrost_trio.transport.inference import Inference
+from bifrost_trio.transport.routes import InferenceRoute, Route
+from bifrost_trio.types import Body, Format, Request, Sink
+
+__all__ = ["Transport"]
+
+
+class Transport:
+    """The one table of routes. Whatever a handler raises becomes one answer; only cancellation passes through."""
+
+    def __init__(self, inference: Inference, inference_routes: Iterable[InferenceRoute], routes: Iterable[Route]) -> None:
+        self._routes: dict[str, list[Route]] = {}
+        for found in inference_routes:
+            handler = partial(inference, found)
+            self._add(Route(found.path, "POST", handler, found.format, found.native))
+        for route in routes:
+            self._add(route)
+
+    def _add(self, route: Route) -> None:
+        self._routes.setdefault(route.path, []).append(route)
+
+    @property
+    def routes(self) -> list[Route]:
+        return [route for routes in self._routes.values() for route in routes]
+
+    async def __call__(self, request: Request, body: Body, sink: Sink) -> None:
+        """Answers one request. Never raises a GatewayError."""
+        route: Route | None = None
+        try:
+            route = self._find(request)
+            await route.handler(request, body, sink)
+        except Exception as problem:
+            error = as_gateway_error(problem)
+            format, native = (route.format, route.native) if route is not None else _shape(request.path)
+            await answer_error(error, sink, format, native=native, call=None)
+
+    async def refuse(self, error: GatewayError, sink: Sink) -> None:
+        """Answers what never became a request: a broken head, one that did not come in time, a full server."""
+        await answer_error(error, sink, FORMATS["openai_chat"], native=True, call=None)
+
+    def _find(self, request: Request) -> Route:
+        routes = self._routes.get(request.path)
+        if routes is None:
+            raise RouteNotFound("there is no such route", code="route_not_found")
+        method = "GET" if request.method == "HEAD" else request.method
+        for route in routes:
+            if route.method == method:
+                return route
+        allowed = ", ".join(sorted({route.method for route in routes}))
+        raise MethodNotAllowed(f"this route takes {allowed}", allowed)
+
+
+def _shape(path: str) -> tuple[Format, bool]:
+    """In whose error shape to say that a path does not exist: that of the SDK whose prefix it has."""
+    if path.startswith("/anthropic/"):
+        return FORMATS["anthropic"], False
+    if path.startswith("/openai/"):
+        return FORMATS["openai_chat"], False
+    return FORMATS["openai_chat"], True
+

@@ -1,0 +1,122 @@
+"""One HTTP/1.1 connection to a provider."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import trio
+
+from bifrost_trio._wire import Response, ResponseReader
+from bifrost_trio.errors import (
+    ConnectionBroken,
+    FirstOutputTimeout,
+    IdleTimeout,
+    MalformedAnswer,
+    ProviderTimeout,
+    TotalTimeout,
+)
+from bifrost_trio.sockets import Channel
+
+__all__ = ["MAX_ANSWER", "Connection", "TimeLimits"]
+
+MAX_ANSWER = 256 * 1024 * 1024
+"""Bytes of a whole answer. Embeddings and images come in tens of megabytes; what is beyond this is an accident."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """Seconds for each phase: a connection, the first real output, standstill of a stream, a whole answer."""
+
+    connect: float = 5.0
+    first_output: float = 60.0
+    idle: float = 60.0
+    total: float = 300.0
+
+
+class Connection:
+    """A connection and the parser of its answers. One exchange at a time; closed after any error."""
+
+    __slots__ = ("_waited_before", "channel", "exchanges", "reader")
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.reader = ResponseReader()
+        self.exchanges = 0
+        self._waited_before = 0.0
+
+    async def exchange(self, data: bytes, limit: float, overdue: type[ProviderTimeout] = FirstOutputTimeout) -> Response:
+        """Sends a request; the head of the answer, within ``limit`` seconds of silence.
+
+        Raises ConnectionBroken, MalformedAnswer, or ``overdue``.
+        """
+        self.exchanges += 1
+        self._waited_before = self.channel.waited if self.exchanges > 1 else 0.0
+        self.reader.expect()
+        await self._send(data, limit)
+        while True:
+            received = await self._receive(limit, overdue)
+            if not received:
+                self.reader.end()
+            response = self.reader.feed(received)
+            if response is not None:
+                return response
+
+    @property
+    def waited(self) -> float:
+        """Seconds for which this exchange had nothing to read; the first one's include those of the TLS handshake."""
+        return self.channel.waited - self._waited_before
+
+    async def read_whole(self, response: Response, limit: float) -> bytes:
+        """The rest of the body behind what came with the head, within ``limit`` seconds. Raises as `exchange` does."""
+        pieces = [response.body]
+        size = len(response.body)
+        deadline = trio.current_time() + limit
+        while not self.reader.body_complete:
+            piece = await self.read_piece(max(deadline - trio.current_time(), 0.0), TotalTimeout)
+            size += len(piece)
+            if size > MAX_ANSWER:
+                raise MalformedAnswer(f"the provider's answer is larger than {MAX_ANSWER} bytes")
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    async def read_piece(self, limit: float, overdue: type[ProviderTimeout] = IdleTimeout) -> bytes:
+        """The next bytes of a body; empty when it is complete. Raises as `exchange` does."""
+        reader = self.reader
+        while not reader.body_complete:
+            received = await self._receive(limit, overdue)
+            if not received:
+                reader.end()
+                break
+            piece = reader.feed_body(received)
+            if piece:
+                return piece
+        return b""
+
+    async def _send(self, data: bytes, limit: float) -> None:
+        try:
+            await self.channel.send(data, limit)
+        except (BrokenPipeError, ConnectionResetError):
+            # It may have answered before it read everything (413, 429): what it said is read, if it is there.
+            return
+        except OSError as error:
+            raise ConnectionBroken("the connection to the provider broke while the request was sent") from error
+        except trio.TooSlowError as error:
+            raise FirstOutputTimeout(f"the provider took nothing of the request for {limit:g} s") from error
+
+    async def _receive(self, limit: float, overdue: type[ProviderTimeout]) -> bytes:
+        try:
+            return await self.channel.receive(limit)
+        except OSError as error:
+            raise ConnectionBroken("the connection to the provider broke before its answer was complete") from error
+        except trio.TooSlowError as error:
+            raise overdue(_TOO_SLOW[overdue]) from error
+
+    def close(self) -> None:
+        self.channel.close()
+
+
+_TOO_SLOW: dict[type[ProviderTimeout], str] = {
+    FirstOutputTimeout: "the provider gave no output in time",
+    IdleTimeout: "the provider's stream stood still for too long",
+    TotalTimeout: "the provider's whole answer took too long",
+}

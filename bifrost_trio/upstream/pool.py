@@ -1,0 +1,182 @@
+"""The connections of one provider. The pool decides synchronously and does I/O afterwards."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import trio
+
+from bifrost_trio._wire import Response
+from bifrost_trio.errors import ConnectionBroken, ConnectTimeout, Unreachable
+from bifrost_trio.sockets import Poller, Socket, TlsSocket, connect
+from bifrost_trio.upstream.connection import Connection, TimeLimits
+from bifrost_trio.upstream.resolve import Resolver
+
+__all__ = ["Dial", "Origin", "Pool", "PoolStatistics", "direct_dial"]
+
+Dial: TypeAlias = Callable[[str, int, float], Awaitable[Socket]]
+"""(host, port, limit in seconds) to a connected socket. Raises OSError, `trio.TooSlowError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a provider lives (RFC 9110 section 4.3.1). A key is only ever sent to its configured origin."""
+
+    host: str
+    port: int
+    tls: bool
+
+    @property
+    def authority(self) -> str:
+        """As the Host header says it: the port only where it is not the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatistics:
+    """``idle`` connections are open and unused, ``busy`` ones have an exchange; ``made`` counts all ever opened."""
+
+    idle: int
+    busy: int
+    made: int
+    stale_retries: int
+
+
+def direct_dial(poller: Poller) -> Dial:
+    """Connects to each address in turn until one answers; the limit is for all of them together."""
+    resolver = Resolver()
+
+    async def dial(host: str, port: int, limit: float) -> Socket:
+        deadline = trio.current_time() + limit
+        with trio.fail_after(limit):
+            addresses = await resolver.resolve(host, port)
+        failure: Exception = OSError("the name has no address")
+        for left, (family, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            try:
+                return await connect(family, address, (deadline - trio.current_time()) / left, poller)
+            except (OSError, trio.TooSlowError) as error:
+                failure = error
+        resolver.forget(host, port)
+        raise failure
+
+    return dial
+
+
+class Pool:
+    """Idle connections, newest first: those least used go stale together and are dropped when they hang up."""
+
+    def __init__(
+        self, origin: Origin, limits: TimeLimits, dial: Dial, *, context: ssl.SSLContext | None = None
+    ) -> None:
+        self.origin = origin
+        self.limits = limits
+        self._dial = dial
+        self._context = context
+        self._idle: list[Connection] = []
+        self._busy = 0
+        self._made = 0
+        self._stale_retries = 0
+        self._closed = False
+
+    async def exchange(self, data: bytes, limit: float) -> tuple[Connection, Response]:
+        """Sends a request on an idle or a new connection; whoever calls gives it back or drops it.
+
+        A stale keep-alive connection is retried once on a new one, uncounted, only if nothing of the answer was read
+        (RFC 9112 section 9.3.1). Raises Unreachable, ConnectTimeout, ConnectionBroken, MalformedAnswer,
+        FirstOutputTimeout.
+        """
+        connection = self._take()
+        if connection is not None:
+            try:
+                return connection, await connection.exchange(data, limit)
+            except ConnectionBroken:
+                begun = connection.reader.begun
+                self.drop(connection)
+                if begun:
+                    raise
+                self._stale_retries += 1
+            except BaseException:
+                self.drop(connection)
+                raise
+        connection = await self._connect()
+        try:
+            return connection, await connection.exchange(data, limit)
+        except BaseException:
+            self.drop(connection)
+            raise
+
+    def _take(self) -> Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            connection.channel.on_hangup = None
+            if not connection.channel.stale:
+                self._busy += 1
+                return connection
+            connection.close()
+        return None
+
+    async def _connect(self) -> Connection:
+        """Raises Unreachable, ConnectTimeout."""
+        self._busy += 1
+        self._made += 1
+        try:
+            return Connection(await self._open())
+        except trio.TooSlowError as error:
+            self._busy -= 1
+            raise ConnectTimeout(f"no connection to the provider within {self.limits.connect:g} s") from error
+        except ssl.SSLError as error:
+            self._busy -= 1
+            raise Unreachable(f"TLS with the provider failed: {error.reason or 'certificate not accepted'}") from error
+        except OSError as error:
+            self._busy -= 1
+            raise Unreachable("the provider cannot be reached") from error
+        except BaseException:
+            self._busy -= 1
+            raise
+
+    async def _open(self) -> Socket | TlsSocket:
+        deadline = trio.current_time() + self.limits.connect
+        socket = await self._dial(self.origin.host, self.origin.port, self.limits.connect)
+        if self._context is None:
+            return socket
+        channel = TlsSocket(socket, self._context, host=self.origin.host)
+        try:
+            await channel.handshake(max(deadline - trio.current_time(), 0.0))
+        except BaseException:
+            socket.close()
+            raise
+        return channel
+
+    def give_back(self, connection: Connection) -> None:
+        """After an answer that was read to its end."""
+        channel = connection.channel
+        if self._closed or channel.hangup or not connection.reader.reusable:
+            self.drop(connection)
+            return
+        self._busy -= 1
+        self._idle.append(connection)
+        channel.on_hangup = self._drop_hung_up
+
+    def _drop_hung_up(self) -> None:
+        """An idle connection hung up: its descriptor is not kept until somebody would have borrowed it."""
+        for connection in [c for c in self._idle if c.channel.hangup]:
+            self._idle.remove(connection)
+            connection.close()
+
+    def drop(self, connection: Connection) -> None:
+        """After anything else: the connection's state is unknown, so it is closed."""
+        self._busy -= 1
+        connection.close()
+
+    def close(self) -> None:
+        """Closes what is idle now, and what is busy when it comes back."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+    def statistics(self) -> PoolStatistics:
+        return PoolStatistics(len(self._idle), self._busy, self._made, self._stale_retries)

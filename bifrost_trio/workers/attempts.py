@@ -1,0 +1,155 @@
+"""One provider's attempts at a call."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import trio
+
+from bifrost_trio.errors import GatewayError, KeysExhausted, ProviderError, Retry
+from bifrost_trio.types import Attempt, Call, Reply, WholeAnswer
+from bifrost_trio.workers.keys import Key, Keys
+from bifrost_trio.workers.pool import Worker, WorkerPool
+
+__all__ = ["Attempts", "Provider", "RetryPolicy"]
+
+
+class Provider(Protocol):
+    """One attempt at one provider: the next station, seen from here.
+
+    A stream is written to ``reply``; a whole answer is returned, so that the worker goes home before the client is
+    written to. Raises ProviderError.
+    """
+
+    name: str
+
+    def __call__(self, call: Call, reply: Reply, key: Key) -> Awaitable[WholeAnswer | None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """``retries`` beyond the first attempt; back-off from ``initial`` seconds, doubled up to ``limit``."""
+
+    retries: int = 2
+    initial: float = 0.5
+    limit: float = 5.0
+
+    def back_off(self, attempt: int, chance: Callable[[], float]) -> float:
+        """Seconds before the attempt after number ``attempt`` (from 0): doubled each time, times 0.8 to 1.2."""
+        return min(self.initial * 2.0**attempt, self.limit) * (0.8 + 0.4 * chance())
+
+
+class Attempts:
+    """The loop. Every attempt counts, whatever its reason, so there are never more than ``1 + retries``."""
+
+    def __init__(
+        self,
+        pool: WorkerPool,
+        keys: Keys,
+        provider: Provider,
+        policy: RetryPolicy,
+        *,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.pool = pool
+        self.keys = keys
+        self.provider = provider
+        self.policy = policy
+        self._chance = chance
+
+    async def __call__(self, call: Call, reply: Reply) -> None:
+        assert call.target is not None
+        key = self.keys.choose(call.target.model, call.options)
+        assert key is not None
+        worker = self.pool.borrow_nowait() or await self._wait(call)
+        try:
+            answer = await self._attempt(call, reply, key, worker)
+        except ProviderError as error:
+            answer = await self._again(call, reply, key, error)
+        if answer is not None:
+            await reply.send(answer.status, answer.headers, answer.body)
+
+    async def _wait(self, call: Call) -> Worker:
+        began = trio.current_time()
+        try:
+            return await self.pool.borrow()
+        finally:
+            call.outcome.queue_seconds += trio.current_time() - began
+
+    async def _attempt(self, call: Call, reply: Reply, key: Key, worker: Worker) -> WholeAnswer | None:
+        """One attempt, entered in the trail however it ends; the worker goes home whatever happens."""
+        began = trio.current_time()
+        status, kind = 0, "cancelled"
+        try:
+            answer = await self.provider(call, reply, key)
+            status, kind = 200 if answer is None else answer.status, "success"
+            return answer
+        except GatewayError as error:
+            if isinstance(error, ProviderError):
+                error.provider = self.provider.name
+            status, kind = error.status, error.kind
+            raise
+        finally:
+            self.pool.give_back(worker)
+            target = call.target
+            assert target is not None
+            seconds = trio.current_time() - began
+            call.trail.append(Attempt(target.provider, target.model, key.name, status, kind, seconds, call.fallback))
+
+    async def _again(self, call: Call, reply: Reply, key: Key, error: ProviderError) -> WholeAnswer | None:
+        """Everything after a first attempt that failed."""
+        spent: set[str] = set()
+        dead: set[str] = set()
+        for attempt in range(self.policy.retries):
+            key, wait = self._plan(call, key, error, spent, dead, attempt)
+            if wait:
+                began = trio.current_time()
+                await trio.sleep(wait)
+                call.outcome.queue_seconds += trio.current_time() - began
+            worker = self.pool.borrow_nowait() or await self._wait(call)
+            try:
+                return await self._attempt(call, reply, key, worker)
+            except ProviderError as again:
+                error = again
+        if error.retry is Retry.WITHOUT_KEY:
+            raise self._exhausted(error) from error
+        raise error
+
+    def _plan(
+        self, call: Call, key: Key, error: ProviderError, spent: set[str], dead: set[str], attempt: int
+    ) -> tuple[Key, float]:
+        """The key of the next attempt and the seconds to wait before it; raises the error if there is to be none."""
+        if call.outcome.committed or error.retry is Retry.NEVER:
+            raise error
+        if error.retry is Retry.SAME_KEY:
+            return key, self._pause(error, attempt)
+        assert call.target is not None
+        spent.add(key.name)
+        if error.retry is Retry.WITHOUT_KEY:
+            dead.add(key.name)
+        other = self.keys.choose(call.target.model, call.options, spent)
+        if other is not None:
+            return other, 0.0
+        # Every key was tried: begin again with those that still live.
+        spent.clear()
+        spent.update(dead)
+        other = self.keys.choose(call.target.model, call.options, dead)
+        if other is None:
+            raise self._exhausted(error) from error
+        return other, self._pause(error, attempt)
+
+    def _pause(self, error: ProviderError, attempt: int) -> float:
+        if error.retry_after is None:
+            return self.policy.back_off(attempt, self._chance)
+        if error.retry_after > self.policy.limit:
+            # The caller can wait for that better than a place in the queue can.
+            raise error
+        return error.retry_after
+
+    def _exhausted(self, error: ProviderError) -> KeysExhausted:
+        exhausted = KeysExhausted(f"provider {self.provider.name} refused every key that was tried: {error.message}")
+        exhausted.provider = self.provider.name
+        return exhausted
