@@ -24,13 +24,11 @@ def _tidied(node: Any) -> Any:
         return [_tidied(item) for item in node]
     if not isinstance(node, dict):
         return node
-    return {name: _tidied(member) for name, member in node.items() if not _repeats(name, member)}
+    return {name: _tidied(member) for name, member in node.items() if not _repeats(node, name)}
 
 
-def _repeats(name: str, member: Any) -> bool:
-    # A property may be called "title" or "default" too; its description is an object that has a type or a reference.
+def _repeats(node: dict[str, Any], name: str) -> bool:
+    # A property may be called "title" or "default" too: what describes it is an object.
     if name == "title":
-        return isinstance(member, str)
-    return name == "default" and (
-        member is None or member == MASK or (isinstance(member, dict) and "type" not in member)
-    )
+        return isinstance(node[name], str)
+    return name == "default" and (node[name] in (None, MASK) or "$ref" in node)
