@@ -83,10 +83,12 @@ def read_message(data: bytes) -> Json:
             index, block, pieces = wire["index"], dict(wire["content_block"]), []
             message["content"].append(block)
         elif kind == "content_block_delta":
-            assert block is not None and wire["index"] == index
+            assert block is not None
+            assert wire["index"] == index
             _add_to_block(block, wire["delta"], pieces)
         elif kind == "content_block_stop":
-            assert block is not None and wire["index"] == index
+            assert block is not None
+            assert wire["index"] == index
             if pieces:
                 block["raw"] = "".join(pieces)
                 block["input"] = lenient(block["raw"])

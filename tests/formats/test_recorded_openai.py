@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -46,7 +47,7 @@ def test_requests_reach_anthropic(recordings: Any) -> None:
         check_request(recording, wire, dropped)
 
 
-def given(arguments: str) -> Any:
+def given(arguments: str | None) -> Any:
     """The input that arguments stand for; those that are no object are handed on as text."""
     try:
         value = json.loads(arguments or "{}")
@@ -65,7 +66,7 @@ def check_request(recording: Any, wire: Json, dropped: list[str]) -> None:
     results = [message["tool_call_id"] for message in request["messages"] if message["role"] == "tool"]
     assert len([block for block in blocks if block["type"] == "tool_result"]) == len(results), recording.name
     roles = [turn["role"] for turn in wire["messages"]]
-    assert all(one != next_one for one, next_one in zip(roles, roles[1:], strict=False)), recording.name
+    assert all(one != next_one for one, next_one in itertools.pairwise(roles)), recording.name
     names = {path.partition(".")[0].partition("[")[0] for path in dropped}
     for name, value in request.items():
         carried = name in wire or name in ("stop", "response_format", "reasoning_effort", "reasoning", "n", "user")
@@ -97,7 +98,7 @@ def test_answers_reach_anthropic(recordings: Any) -> None:
         assert "".join(thinking) == reasoning_of(message), recording.name
         uses = [(b["name"], b["input"]) for b in wire["content"] if b["type"] == "tool_use"]
         calls = [call["function"] for call in message.get("tool_calls") or () if "function" in call]
-        assert uses == [(call["name"], given(call["arguments"])) for call in calls], recording.name
+        assert uses == [(call["name"], given(call.get("arguments"))) for call in calls], recording.name
         finish = choice.get("finish_reason") or None
         assert wire["stop_reason"] in STOP.get(finish, {None, "end_turn", "tool_use"}), recording.name
         check_usage(wire["usage"], answer.get("usage"))
@@ -129,8 +130,8 @@ def streams(recordings: Any, tools: Any) -> Iterator[Any]:
             continue
         try:
             yield recording, tools.decode_stream(openai_chat, recording.body)
-        except StreamFault as error:
-            assert b'"error"' in error.frame
+        except StreamFault:
+            assert b'"error"' in recording.body, recording.name
         except MalformedAnswer:
             assert b'"response.created"' in recording.body, recording.name
 

@@ -107,10 +107,12 @@ def wire_usage(usage: JsonObject | None) -> JsonObject:
     cached = _count(details.get("cached_tokens")) or _count(usage.get("prompt_cache_hit_tokens"))
     written = _count(details.get("cache_write_tokens"))
     prompt = _count(usage.get("prompt_tokens"))
-    # xAI has been seen to count more from the cache than in the prompt: such a count stands beside it, not within.
-    apart = cached + written > prompt
+    if cached <= prompt:
+        written = min(written, prompt - cached)  # OpenRouter has been seen to count the same tokens as read and written
+        prompt -= cached + written
+    # Else the prompt is counted without the cache, as xAI does on Azure.
     wire: JsonObject = {
-        "input_tokens": prompt if apart else prompt - cached - written,
+        "input_tokens": prompt,
         "cache_creation_input_tokens": written,
         "cache_read_input_tokens": cached,
         "output_tokens": _count(usage.get("completion_tokens")),
