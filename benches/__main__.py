@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import signal
 import sys
 import time
@@ -29,6 +30,9 @@ def main(words: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(words)
     if not hasattr(os, "sched_setaffinity"):
         return _refuse("this bench pins processes to cores and reads /proc: it needs Linux")
+    # A thousand streams are two thousand sockets and more; what is started inherits the limit.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     # What it started is stopped on the way out, also when it is told to end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:

@@ -96,7 +96,7 @@ def _load_row(points: Sequence[Point], workload: Workload) -> list[str]:
     return [
         f"{sum(p.load.seen['valid'] for p in points):,}",
         str(sum(p.wrong for p in points)),
-        str(sum(p.load.seen["left"] for p in points)),
+        f"{sum(p.load.seen['left'] for p in points):,}",
         rate if workload.capacity else "–",
         _unit(_median(p.load.cpu_us for p in sound)),
         _number(_median(p.load.core for p in sound), ".2f"),

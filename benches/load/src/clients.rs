@@ -7,46 +7,15 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Registry, Token};
 
 use crate::arguments::Plan;
-use crate::check::Check;
+use crate::client::{Client, Link, State};
 use crate::clock::wall_us;
-use crate::http::{self, Body, Framing};
+use crate::http::{self, Body};
 use crate::lane::Lane;
 
 const READ: usize = 64 * 1024;
+const CONNECT: Duration = Duration::from_secs(5);
 /// How often those are looked for who wait too long.
 const SWEEP: Duration = Duration::from_millis(100);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Connected or connecting, and its turn has not come.
-    Waiting,
-    Sending(usize),
-    Head,
-    Body,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Link {
-    Connecting,
-    Up,
-    Down,
-}
-
-#[derive(Debug)]
-struct Client {
-    lane: usize,
-    socket: TcpStream,
-    link: Link,
-    state: State,
-    begin_at: Instant,
-    sent_at: Instant,
-    tag: u64,
-    leaves: bool,
-    head: Vec<u8>,
-    body: Body,
-    keep_alive: bool,
-    check: Check,
-}
 
 #[derive(Debug)]
 struct Run<'a> {
@@ -93,36 +62,36 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Connects everybody, one after another so that no queue of connections overflows, and starts the clock.
     fn open(&mut self, registry: &Registry) -> Result<Vec<Client>, String> {
         let count = self.plan.clients * self.lanes.len();
         let share = self.plan.spread / u32::try_from(count).unwrap_or(1);
         let mut clients = Vec::with_capacity(count);
         for (place, offset) in (0..count).zip(0_u32..) {
             let lane = place % self.lanes.len();
-            let socket = self.connect(registry, place, lane).map_err(|e| e.to_string())?;
-            clients.push(Client {
-                lane,
-                socket,
-                link: Link::Connecting,
-                state: State::Waiting,
-                begin_at: self.started + share * offset,
-                sent_at: self.started,
-                tag: 0,
-                leaves: false,
-                head: Vec::new(),
-                body: Body::new(Framing::Length(0)),
-                keep_alive: true,
-                check: Check::new(self.lanes[lane].expected),
-            });
+            let address = self.lanes[lane].address;
+            let mut socket = std::net::TcpStream::connect_timeout(&address, CONNECT)
+                .and_then(|socket| socket.set_nonblocking(true).map(|()| TcpStream::from_std(socket)))
+                .map_err(|e| format!("connect to {address}: {e}"))?;
+            self.register(registry, &mut socket, place, lane).map_err(|e| e.to_string())?;
+            clients.push(Client::new(lane, socket, share * offset, self.lanes[lane].expected));
         }
+        self.started = Instant::now();
+        self.ended = self.started;
+        self.until = self.started + self.plan.duration;
         Ok(clients)
     }
 
     fn connect(&mut self, registry: &Registry, place: usize, lane: usize) -> io::Result<TcpStream> {
         let mut socket = TcpStream::connect(self.lanes[lane].address)?;
-        registry.register(&mut socket, Token(place), Interest::READABLE | Interest::WRITABLE)?;
-        self.lanes[lane].outcome.connections += 1;
+        self.register(registry, &mut socket, place, lane)?;
         Ok(socket)
+    }
+
+    fn register(&mut self, registry: &Registry, socket: &mut TcpStream, place: usize, lane: usize) -> io::Result<()> {
+        socket.set_nodelay(true)?;
+        self.lanes[lane].outcome.connections += 1;
+        registry.register(socket, Token(place), Interest::READABLE | Interest::WRITABLE)
     }
 
     fn work(&mut self, poll: &mut Poll, clients: &mut [Client]) -> io::Result<()> {
@@ -130,8 +99,8 @@ impl<'a> Run<'a> {
         let mut buffer = vec![0; READ];
         let mut sweep_at = self.started + SWEEP;
         let spread_until = self.started + self.plan.spread;
+        let mut spreading = true;
         loop {
-            let spreading = Instant::now() < spread_until;
             match poll.poll(&mut events, Some(if spreading { Duration::from_millis(1) } else { SWEEP })) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 other => other?,
@@ -144,6 +113,8 @@ impl<'a> Run<'a> {
             }
             let now = Instant::now();
             if spreading {
+                // Once more after the last one's time, or those between two looks would never begin.
+                spreading = now < spread_until;
                 self.begin_waiting(clients);
             }
             if now >= sweep_at {
@@ -169,7 +140,7 @@ impl<'a> Run<'a> {
         if client.state != State::Waiting
             || client.link != Link::Up
             || !turn
-            || now < client.begin_at
+            || now < self.started + client.begin_at
             || now >= self.until
         {
             return;
@@ -220,9 +191,9 @@ impl<'a> Run<'a> {
     fn ready(&mut self, client: &mut Client, readable: bool, gone: bool, buffer: &mut [u8]) {
         if client.link == Link::Connecting {
             match client.socket.peer_addr() {
-                Ok(_) if client.socket.set_nodelay(true).is_ok() => client.link = Link::Up,
+                Ok(_) => client.link = Link::Up,
                 Err(_) if !gone => return,
-                _ => return self.refused(client),
+                Err(_) => return self.refused(client),
             }
         }
         self.begin(client);

@@ -8,6 +8,7 @@
 mod answers;
 mod arguments;
 mod check;
+mod client;
 mod clients;
 mod clock;
 mod http;
