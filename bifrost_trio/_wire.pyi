@@ -145,13 +145,17 @@ class ResponseReader:
 
 # --- rendering --------------------------------------------------------------------------------------------------------
 
-def render_answer(status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes, /, *, keep_alive: bool = True, head: bool = False) -> bytes:
+def render_answer(
+    status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes, /, *, keep_alive: bool = True, head: bool = False
+) -> bytes:
     """A whole answer: status line, headers, ``content-length``, body (not for ``head``), in one piece.
 
     Framing headers among ``headers`` are an error. Raises ValueError on a name or value that would break the head.
     """
 
-def render_head(status: int, headers: Sequence[tuple[bytes, bytes]], /, *, keep_alive: bool = True, chunked: bool = True) -> bytes:
+def render_head(
+    status: int, headers: Sequence[tuple[bytes, bytes]], /, *, keep_alive: bool = True, chunked: bool = True
+) -> bytes:
     """The head of an answer whose body follows in pieces; without ``chunked`` (HTTP/1.0) the close ends it."""
 
 def render_chunk(data: bytes, /, *, last: bool = False) -> bytes:
@@ -208,7 +212,14 @@ class Scanner:
 class Usage:
     """Tokens as the provider counted them. ``input_tokens`` includes those read from and written to its cache."""
 
-    def __init__(self, input_tokens: int = 0, output_tokens: int = 0, cached_tokens: int = 0, cache_write_tokens: int = 0, reasoning_tokens: int = 0) -> None: ...
+    def __init__(
+        self,
+        input_tokens: int = 0,
+        output_tokens: int = 0,
+        cached_tokens: int = 0,
+        cache_write_tokens: int = 0,
+        reasoning_tokens: int = 0,
+    ) -> None: ...
     @property
     def input_tokens(self) -> int: ...
     @property

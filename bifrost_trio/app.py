@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,9 @@ from bifrost_trio.workers import Attempts, Workers, build_attempts, configured_m
 __all__ = ["Assembly", "RunningGateway", "app", "open_gateway", "stack"]
 
 
-def stack(targets: Targets, plugins: list[Plugin], attempts: Mapping[str, Attempts], background: trio.Nursery) -> Station:
+def stack(
+    targets: Targets, plugins: list[Plugin], attempts: Mapping[str, Attempts], background: trio.Nursery
+) -> Station:
     """The path from the router on; providers and upstream stand inside ``attempts``, server and transport before it.
 
     Server → Transport → Router → Plugins → MCP → Workers → Providers → Upstream
@@ -109,9 +111,7 @@ class RunningGateway:
         models = ModelLists(configured_models(config.providers), asks)
         targets = Targets(providers, models)
         path = stack(targets, plugins, attempts, self._nursery)
-        budget = BodyBudget(
-            config.client.max_request_body_size_mb * 2**20, config.server.memory_budget_in_mb * 2**20
-        )
+        budget = BodyBudget(config.client.max_request_body_size_mb * 2**20, config.server.memory_budget_in_mb * 2**20)
         inference = Inference(path, self.telemetry.settle, budget, config.client.header_filter_config.allows)
         transport = Transport(inference, inference_routes(), self._other_routes(models))
         return Assembly(config, transport, inference, models, attempts, providers, tuple(plugins), budget)
@@ -141,13 +141,15 @@ class RunningGateway:
         await self._retire(self.assembly)
 
 
-def _asker(provider: Provider, attempts: Attempts) -> Callable[[], object]:
+def _asker(provider: Provider, attempts: Attempts) -> Callable[[], Awaitable[list[ListedModel]]]:
     async def ask() -> list[ListedModel]:
         keys = attempts.keys
         listed: list[ProviderModel] = await provider.list_models(keys.keys[0] if keys.keys else None)
         allowed = set(keys.models_allowed([model.model for model in listed]))
         return [
-            ListedModel(m.provider, m.model, m.created, m.owned_by, m.display_name) for m in listed if m.model in allowed
+            ListedModel(m.provider, m.model, m.created, m.owned_by, m.display_name)
+            for m in listed
+            if m.model in allowed
         ]
 
     return ask

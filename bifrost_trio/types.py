@@ -158,6 +158,7 @@ class Request(Protocol):
     @property
     def body(self) -> bytes:
         """What of the body came with the head; all of it if ``complete``."""
+
     @property
     def complete(self) -> bool: ...
     @property
@@ -272,7 +273,8 @@ class Call:
 
     | field | written by |
     |---|---|
-    | operation, format, head, body, envelope, identity, options, native, accepted_at, id, default_provider | transport |
+    | operation, format, head, body, envelope, identity, options, native | transport |
+    | accepted_at, id, default_provider | transport |
     | target, fallback, trail | router; workers append to the trail |
     | request, changed, answer | whoever sets ``request`` or ``answer``: a plugin, the agent loop |
     | spoken_to_in, dropped_params, raw_request, raw_response | providers |

@@ -25,12 +25,16 @@ class HeaderFilterConfig(Strict):
     """Which headers a client may send on to a provider as ``x-bf-eh-NAME``. The denylist wins."""
 
     allowlist: list[HeaderName] = []
-    """Empty: all that are not denied."""
+    """Empty: all that are not denied. A ``*`` at the end of a name stands for anything."""
     denylist: list[HeaderName] = []
 
     def allows(self, name: str) -> bool:
         """``name`` in lower case, without ``x-bf-eh-``."""
-        return name not in self.denylist and (not self.allowlist or name in self.allowlist)
+        return not _matches(name, self.denylist) and (not self.allowlist or _matches(name, self.allowlist))
+
+
+def _matches(name: str, patterns: list[HeaderName]) -> bool:
+    return any(name.startswith(p[:-1]) if p.endswith("*") else name == p for p in patterns)
 
 
 class ClientConfig(Strict):

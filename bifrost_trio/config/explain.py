@@ -66,6 +66,8 @@ def _message(kind: str, context: Mapping[str, Any], details: Mapping[str, Any]) 
     if kind in _BOUNDS:
         words, bound = _BOUNDS[kind]
         return f"expected {words} {context[bound]:g}, got {details['input']}"
+    if kind == "string_unicode":
+        return "has half a surrogate pair, which is no character"
     if kind == "string_too_short":
         return "must not be empty"
     if kind == "string_too_long":

@@ -53,11 +53,11 @@ def _read_file(path: Path, environ: Mapping[str, str]) -> tuple[Config | None, l
     try:
         text = _text(path)
         data, repeated = _parse(text)
-    except ConfigError as error:
-        return None, list(error.problems)
+        return read(Config, data, environ, lambda: Positions.of_text(text), always=repeated)
     except _Broken as broken:
         return None, [Problem(broken.message, path.name, broken.line, broken.column)]
-    return read(Config, data, environ, lambda: Positions.of_text(text), always=repeated)
+    except RecursionError:
+        return None, [Problem("is not a configuration: nested too deeply", path.name)]
 
 
 class _Broken(Exception):
@@ -102,8 +102,9 @@ def _parse(text: str) -> tuple[Any, bool]:
         reason, at = _syntax(text, error)
         line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
         raise _Broken(f"is not JSON: {reason}", line, column) from None
-    except RecursionError:
-        raise _Broken("is not a configuration: nested too deeply") from None
+    except ValueError:
+        # Python's own limit of the digits of an integer.
+        raise _Broken("is not a configuration: a number has thousands of digits") from None
 
 
 def _not_json(word: str) -> None:

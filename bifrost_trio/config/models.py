@@ -105,6 +105,14 @@ class Config(Strict):
     alerting: Annotated[None, Later()] = None
     env_label: Annotated[None, Later()] = None
 
+    @field_validator("version", mode="before")
+    @classmethod
+    def _no_truth(cls, value: Any) -> Any:
+        # True is 1 to Python.
+        if isinstance(value, bool):
+            raise refuse(f"expected 1 or 2, got {what(value)}")
+        return value
+
     @model_validator(mode="before")
     @classmethod
     def _filled(cls, data: Any) -> Any:

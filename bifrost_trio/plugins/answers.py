@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 import msgspec
 
@@ -89,8 +89,8 @@ class ChunkReply(_Through):
             out += self._changed(self._decoder.decode(event, frame))
         return b"".join(out)
 
-    def _changed(self, chunks: object) -> Iterator[bytes]:
-        for chunk in chunks:  # type: ignore[attr-defined]
+    def _changed(self, chunks: Iterable[JsonObject]) -> Iterator[bytes]:
+        for chunk in chunks:
             changed = self._change(chunk)
             if changed is not None:
                 yield self._encoder.encode(changed)
@@ -112,7 +112,7 @@ async def write_answer(call: Call, reply: Reply, answer: Answer) -> None:
 
 def _as_chunks(common: JsonObject) -> Iterator[JsonObject]:
     """A whole chat completion as the chunks that it would have come in: one with the message, one with its end."""
-    head = {key: common[key] for key in ("id", "created", "model") if key in common}
+    head: JsonObject = {key: common[key] for key in ("id", "created", "model") if key in common}
     head["object"] = "chat.completion.chunk"
     for choice in common.get("choices", []):
         index = choice.get("index", 0)

@@ -76,11 +76,11 @@ class Plugin:
     async def close(self) -> None:
         """After the last call; has 5 seconds."""
 
-    def before(self, call: Call) -> Answer | None | Awaitable[Answer | None]:
+    def before(self, call: Call) -> Answer | Awaitable[Answer | None] | None:
         """May change ``call.request``, answer in the provider's place, or raise a GatewayError that the client gets."""
         return None
 
-    def after(self, call: Call, answer: Answer | None) -> None | Awaitable[None]:
+    def after(self, call: Call, answer: Answer | None) -> Awaitable[None] | None:
         """Runs for each ``before`` that ran, in reverse order, also after a failure or a cancel.
 
         ``answer`` is given only to a plugin that ``changes_answers``, for a whole answer; others see ``call.outcome``.
@@ -90,6 +90,8 @@ class Plugin:
         """One chunk of a stream in the common shape: returned changed or unchanged, or None to drop it."""
         return chunk
 
-    def error(self, call: Call, error: GatewayError) -> Answer | GatewayError | None | Awaitable[Answer | GatewayError | None]:
+    def error(
+        self, call: Call, error: GatewayError
+    ) -> Answer | GatewayError | Awaitable[Answer | GatewayError | None] | None:
         """An error before anything was committed: None leaves it, another error replaces it, an `Answer` heals it."""
         return None

@@ -54,7 +54,7 @@ class ProviderStatistics:
 
 
 class Provider:
-    """``raw_request`` and ``raw_response``: keep both for ``extra_fields`` (``send_back_raw_*`` of the configuration)."""
+    """``raw_request`` and ``raw_response``: keep both for ``extra_fields`` (``send_back_raw_*``)."""
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ from bifrost_trio.errors import (
 )
 from bifrost_trio.types import Format
 
-__all__ = ["decompress", "forwarded_headers", "fault_in_stream", "refusal", "retry_after"]
+__all__ = ["decompress", "fault_in_stream", "forwarded_headers", "refusal", "retry_after"]
 
 _BY_STATUS: dict[int, type[ProviderAnswered]] = {
     401: KeyRefused,

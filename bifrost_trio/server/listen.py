@@ -78,9 +78,7 @@ class Server:
                 with self._accepting:
                     async with trio.open_nursery() as accepting:
                         for listener in listeners:
-                            accepting.start_soon(
-                                accept_from, listener, lambda sock: self.accept(sock, connections)
-                            )
+                            accepting.start_soon(accept_from, listener, lambda sock: self.accept(sock, connections))
 
     def accept(self, sock: stdlib_socket.socket, connections: trio.Nursery) -> None:
         """Takes a connected socket; its task runs in ``connections``."""

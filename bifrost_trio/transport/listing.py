@@ -42,7 +42,9 @@ class Listing:
     that a program finds the names that it knows.
     """
 
-    def __init__(self, refresh: Callable[[], Awaitable[None]], models: Callable[[str | None], Sequence[Listed]]) -> None:
+    def __init__(
+        self, refresh: Callable[[], Awaitable[None]], models: Callable[[str | None], Sequence[Listed]]
+    ) -> None:
         self._refresh = refresh
         self._models = models
 
@@ -78,9 +80,7 @@ class Listing:
         await _send(sink, {"data": page, "has_more": more, "first_id": first, "last_id": last})
 
 
-def _page(
-    data: list[JsonObject], limit: int, after: str | None, before: str | None
-) -> tuple[list[JsonObject], bool]:
+def _page(data: list[JsonObject], limit: int, after: str | None, before: str | None) -> tuple[list[JsonObject], bool]:
     ids = [one["id"] for one in data]
     for name, value in (("after_id", after), ("before_id", before)):
         if value is not None and value not in ids:

@@ -18,7 +18,9 @@ __all__ = ["Transport"]
 class Transport:
     """The one table of routes. Whatever a handler raises becomes one answer; only cancellation passes through."""
 
-    def __init__(self, inference: Inference, inference_routes: Iterable[InferenceRoute], routes: Iterable[Route]) -> None:
+    def __init__(
+        self, inference: Inference, inference_routes: Iterable[InferenceRoute], routes: Iterable[Route]
+    ) -> None:
         self._routes: dict[str, list[Route]] = {}
         for found in inference_routes:
             handler = partial(inference, found)
@@ -67,4 +69,3 @@ def _shape(path: str) -> tuple[Format, bool]:
     if path.startswith("/openai/"):
         return FORMATS["openai_chat"], False
     return FORMATS["openai_chat"], True
-

@@ -44,7 +44,9 @@ class Connection:
         self.exchanges = 0
         self._waited_before = 0.0
 
-    async def exchange(self, data: bytes, limit: float, overdue: type[ProviderTimeout] = FirstOutputTimeout) -> Response:
+    async def exchange(
+        self, data: bytes, limit: float, overdue: type[ProviderTimeout] = FirstOutputTimeout
+    ) -> Response:
         """Sends a request; the head of the answer, within ``limit`` seconds of silence.
 
         Raises ConnectionBroken, MalformedAnswer, or ``overdue``.

@@ -29,7 +29,10 @@ class Resolver:
         self._threads = trio.CapacityLimiter(THREADS)
 
     async def resolve(self, host: str, port: int) -> list[Address]:
-        """All addresses, in the system's order of preference. Raises OSError. Cancelled, it leaves its thread behind."""
+        """All addresses, in the system's order of preference. Raises OSError.
+
+        Cancelled, it leaves its thread behind.
+        """
         literal = _literal(host, port)
         if literal is not None:
             return [literal]
@@ -46,9 +49,7 @@ class Resolver:
     async def _ask(self, name: tuple[str, int]) -> list[Address]:
         self._asking[name] = answered = trio.Event()
         try:
-            found = await trio.to_thread.run_sync(
-                _getaddrinfo, *name, abandon_on_cancel=True, limiter=self._threads
-            )
+            found = await trio.to_thread.run_sync(_getaddrinfo, *name, abandon_on_cancel=True, limiter=self._threads)
             self._known[name] = (trio.current_time() + REMEMBER_SECONDS, found)
             return found
         finally:

@@ -46,7 +46,9 @@ class Key:
 class Keys:
     """Chooses by weight and chance among the keys that may serve a model."""
 
-    def __init__(self, provider: str, keys: Sequence[Key], *, direct: bool = False, chance: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self, provider: str, keys: Sequence[Key], *, direct: bool = False, chance: Callable[[], float] = random.random
+    ) -> None:
         """``direct``: callers may bring a key of their own; ``chance`` gives numbers in [0, 1)."""
         self.provider = provider
         self.keys = tuple(keys)

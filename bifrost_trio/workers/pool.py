@@ -17,7 +17,7 @@ from bifrost_trio.errors import QueueFull
 __all__ = ["Worker", "WorkerPool", "WorkerPoolStatistics"]
 
 RETRY_AFTER_FULL = 1.0
-"""Seconds that a client is told to wait when a provider's queue is full: calls take seconds, so places come free soon."""
+"""Seconds that a client is told to wait when a provider's queue is full: places come free all the time."""
 
 
 class Worker:
@@ -49,7 +49,7 @@ class WorkerPool:
     """At most ``limit`` calls at work and ``queue`` waiting, first come first served."""
 
     def __init__(self, provider: str, limit: int, queue: int, *, shed: bool = True, patience: float = 60.0) -> None:
-        """``shed``: a full queue is answered at once; else calls beyond it wait as well, ``patience`` seconds at most."""
+        """``shed``: a full queue is answered at once; else calls beyond it wait too, ``patience`` seconds at most."""
         self.provider = provider
         self.limit = limit
         self.queue = queue
