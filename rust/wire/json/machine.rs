@@ -1,7 +1,7 @@
 //! The grammar of JSON as a machine that can stop and go on at any byte.
 
 use super::number::Number;
-use super::text::{plain_run, simple_escape};
+use super::text::{is_simple_escape, plain_run};
 use super::{Fault, Surrogates};
 use crate::wire::MAX_DEPTH;
 
@@ -77,6 +77,7 @@ pub struct Machine {
     /// The digits of the `\u` escape under way.
     unit: u16,
     depth: usize,
+    in_object: bool,
     limit: usize,
     /// One bit per level: whether it is an object.
     objects: [u64; MAX_DEPTH / 64 + 1],
@@ -95,6 +96,7 @@ impl Machine {
             surrogates,
             unit: 0,
             depth: 0,
+            in_object: false,
             limit: MAX_DEPTH,
             objects: [0; MAX_DEPTH / 64 + 1],
             base: 0,
@@ -165,40 +167,37 @@ impl Machine {
     pub fn run<const WATCH: bool>(&mut self, bytes: &[u8], mut at: usize) -> Result<(usize, Step), Fault> {
         while let Some(&byte) = bytes.get(at) {
             at = match self.state {
+                State::Value | State::FirstElement | State::Object if !is_space(byte) => {
+                    self.value::<WATCH>(bytes, at, byte)?
+                }
+                State::Name | State::FirstName if !is_space(byte) => self.name::<WATCH>(bytes, at, byte)?,
+                State::After if !is_space(byte) => self.after(byte, at)?,
+                State::Colon if byte == b':' => self.turn(State::Value, at),
                 State::Text => self.text(bytes, at)?,
                 State::Escape => self.escape(byte, at)?,
                 State::Hex(digits) => self.hex(digits, byte, at)?,
                 State::Number(number) => self.number(number, bytes, at)?,
                 State::Word(word, length) => self.word(word, length, bytes, at)?,
-                _ if matches!(byte, b' ' | b'\n' | b'\r' | b'\t') => {
+                _ if is_space(byte) => {
                     at += 1;
                     continue;
                 }
-                State::After => self.after(byte, at)?,
-                State::Colon if byte == b':' => self.turn(State::Value, at),
-                State::Name | State::FirstName => self.name::<WATCH>(bytes, at, byte)?,
-                State::Value | State::FirstElement | State::Object => self.value::<WATCH>(bytes, at, byte)?,
                 State::Colon => return self.fault(at, "expected ':'"),
-                State::End => return self.fault(at, "something follows the value"),
+                _ => return self.fault(at, "something follows the value"),
             };
-            if let Some(step) = self.ended::<WATCH>() {
-                return Ok((at, step));
+            match self.state {
+                State::After if self.depth == 0 => {
+                    self.state = State::End;
+                    return Ok((at, Step::Done));
+                }
+                State::After if WATCH && self.depth == 1 => return Ok((at, Step::Member)),
+                State::After => at = self.comma(bytes, at),
+                State::Colon if WATCH && self.depth == 1 => return Ok((at, Step::Name)),
+                State::Colon if bytes.get(at) == Some(&b':') => at = self.turn(State::Value, at),
+                _ => {}
             }
         }
         Ok((at, Step::More))
-    }
-
-    #[inline]
-    fn ended<const WATCH: bool>(&mut self) -> Option<Step> {
-        match self.state {
-            State::After if self.depth == 0 => {
-                self.state = State::End;
-                Some(Step::Done)
-            }
-            State::After if WATCH && self.depth == 1 => Some(Step::Member),
-            State::Colon if WATCH && self.depth == 1 => Some(Step::Name),
-            _ => None,
-        }
     }
 
     /// Takes one byte, which leads to `state`.
@@ -220,9 +219,7 @@ impl Machine {
         match byte {
             b'"' => {
                 self.begin::<WATCH>(at);
-                self.naming = true;
-                self.state = State::Text;
-                self.text(bytes, at + 1)
+                self.string(bytes, at + 1, State::Colon)
             }
             b'}' if self.state == State::FirstName => Ok(self.close(at)),
             _ => self.fault(at, "expected a member's name"),
@@ -231,19 +228,15 @@ impl Machine {
 
     #[inline]
     fn value<const WATCH: bool>(&mut self, bytes: &[u8], at: usize, byte: u8) -> Result<usize, Fault> {
-        if self.state == State::Object && byte != b'{' {
-            return self.fault(at, "expected an object");
-        }
         if byte == b']' && self.state == State::FirstElement {
             return Ok(self.close(at));
         }
+        if byte != b'{' && self.state == State::Object {
+            return self.fault(at, "expected an object");
+        }
         self.begin::<WATCH>(at);
         match byte {
-            b'"' => {
-                self.naming = false;
-                self.state = State::Text;
-                self.text(bytes, at + 1)
-            }
+            b'"' => self.string(bytes, at + 1, State::After),
             b'{' | b'[' => self.open(byte == b'{', at),
             b'-' | b'0'..=b'9' => self.number(Number::begin(byte), bytes, at + 1),
             b't' => self.word(Word::True, 0, bytes, at),
@@ -255,18 +248,21 @@ impl Machine {
 
     #[inline]
     fn after(&mut self, byte: u8, at: usize) -> Result<usize, Fault> {
-        match (byte, self.in_object()) {
-            (b',', true) => Ok(self.turn(State::Name, at)),
-            (b',', false) => Ok(self.turn(State::Value, at)),
-            (b'}', true) | (b']', false) => Ok(self.close(at)),
-            (_, true) => self.fault(at, "expected ',' or '}'"),
-            (_, false) => self.fault(at, "expected ',' or ']'"),
+        match byte {
+            b',' => Ok(self.turn(if self.in_object { State::Name } else { State::Value }, at)),
+            b'}' if self.in_object => Ok(self.close(at)),
+            b']' if !self.in_object => Ok(self.close(at)),
+            _ => self.fault(at, if self.in_object { "expected ',' or '}'" } else { "expected ',' or ']'" }),
         }
     }
 
+    /// Takes a comma that follows at once, as it mostly does.
     #[inline]
-    fn in_object(&self) -> bool {
-        self.objects[self.depth / 64] >> (self.depth % 64) & 1 == 1
+    fn comma(&mut self, bytes: &[u8], at: usize) -> usize {
+        match bytes.get(at) {
+            Some(b',') => self.turn(if self.in_object { State::Name } else { State::Value }, at),
+            _ => at,
+        }
     }
 
     #[inline]
@@ -277,12 +273,14 @@ impl Machine {
         self.depth += 1;
         let (level, bit) = (&mut self.objects[self.depth / 64], 1 << (self.depth % 64));
         *level = if object { *level | bit } else { *level & !bit };
+        self.in_object = object;
         Ok(self.turn(if object { State::FirstName } else { State::FirstElement }, at))
     }
 
     #[inline]
     fn close(&mut self, at: usize) -> usize {
         self.depth -= 1;
+        self.in_object = self.objects[self.depth / 64] >> (self.depth % 64) & 1 == 1;
         self.turn(State::After, at)
     }
 
@@ -302,37 +300,54 @@ impl Machine {
     #[inline]
     fn word(&mut self, word: Word, length: u8, bytes: &[u8], at: usize) -> Result<usize, Fault> {
         let missing = &word.letters()[usize::from(length)..];
-        let there = bytes[at..].iter().zip(missing).take_while(|(byte, letter)| byte == letter).count();
-        if there == missing.len() {
+        if bytes[at..].starts_with(missing) {
             self.state = State::After;
-        } else if at + there < bytes.len() {
-            return self.fault(at + there, "expected a value");
-        } else {
-            // At most five letters.
-            #[allow(clippy::cast_possible_truncation)]
-            let length = length + there as u8;
-            self.state = State::Word(word, length);
+            return Ok(at + missing.len());
         }
-        Ok(at + there)
+        self.cut_word(word, length, bytes, at)
     }
 
-    /// Runs to the end of the string, or of the bytes.
+    #[cold]
+    fn cut_word(&mut self, word: Word, mut length: u8, bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
+        while let Some(byte) = bytes.get(at) {
+            if *byte != word.letters()[usize::from(length)] {
+                return self.fault(at, "expected a value");
+            }
+            at += 1;
+            length += 1;
+        }
+        self.state = State::Word(word, length);
+        Ok(at)
+    }
+
+    /// Takes a string from behind its opening quote.
     #[inline]
+    fn string(&mut self, bytes: &[u8], at: usize, then: State) -> Result<usize, Fault> {
+        let end = plain_run(bytes, at);
+        if bytes.get(end) == Some(&b'"') {
+            return Ok(self.turn(then, end));
+        }
+        self.naming = then == State::Colon;
+        self.state = State::Text;
+        self.text(bytes, end)
+    }
+
+    /// Runs to the end of the string that is under way, or of the bytes.
     fn text(&mut self, bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
+        if self.high && bytes.get(at) != Some(&b'\\') {
+            return self.fault(at, LONE);
+        }
         loop {
-            let end = plain_run(bytes, at);
-            if self.high && (end > at || bytes.get(end).is_some_and(|&byte| byte != b'\\')) {
-                return self.fault(at, LONE);
+            at = plain_run(bytes, at);
+            match bytes.get(at) {
+                None => return Ok(at),
+                Some(b'"') => return Ok(self.turn(if self.naming { State::Colon } else { State::After }, at)),
+                Some(b'\\') => {}
+                Some(_) => return self.fault(at, "a control character in a string"),
             }
-            match bytes.get(end) {
-                None => return Ok(end),
-                Some(b'"') => return Ok(self.turn(if self.naming { State::Colon } else { State::After }, end)),
-                Some(b'\\') => at = end + 1,
-                Some(_) => return self.fault(end, "a control character in a string"),
-            }
-            match bytes.get(at).copied().and_then(simple_escape) {
-                Some(_) if !self.high => at += 1,
-                _ => return Ok(self.turn(State::Escape, end)),
+            match bytes.get(at + 1) {
+                Some(&letter) if is_simple_escape(letter) && !self.high => at += 2,
+                _ => return Ok(self.turn(State::Escape, at)),
             }
         }
     }
@@ -345,10 +360,10 @@ impl Machine {
         if self.high {
             return self.fault(at, LONE);
         }
-        match simple_escape(letter) {
-            Some(_) => Ok(self.turn(State::Text, at)),
-            None => self.fault(at, "an unknown escape"),
+        if !is_simple_escape(letter) {
+            return self.fault(at, "an unknown escape");
         }
+        Ok(self.turn(State::Text, at))
     }
 
     fn hex(&mut self, digits: u8, byte: u8, at: usize) -> Result<usize, Fault> {
@@ -359,8 +374,8 @@ impl Machine {
         if digits < 3 {
             return Ok(self.turn(State::Hex(digits + 1), at));
         }
-        let (high, low) = ((0xD800..0xDC00).contains(&self.unit), (0xDC00..0xE000).contains(&self.unit));
         if self.surrogates == Surrogates::Paired {
+            let (high, low) = ((0xD800..0xDC00).contains(&self.unit), (0xDC00..0xE000).contains(&self.unit));
             if self.high != low {
                 return self.fault(at, LONE);
             }
@@ -368,4 +383,9 @@ impl Machine {
         }
         Ok(self.turn(State::Text, at))
     }
+}
+
+#[inline]
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
 }

@@ -21,6 +21,10 @@ pub(super) fn plain_run(bytes: &[u8], mut at: usize) -> usize {
             None => return slow_run(bytes, at),
         }
     }
+    long_run(bytes, at)
+}
+
+fn long_run(bytes: &[u8], mut at: usize) -> usize {
     while bytes.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()).is_some_and(is_plain) {
         at += BLOCK;
     }
@@ -62,14 +66,19 @@ fn is_plain(block: &[u8; BLOCK]) -> bool {
     block.iter().fold(0, |hit, &byte| hit | u8::from(is_special(byte))) == 0
 }
 
+#[inline(never)]
 fn slow_run(bytes: &[u8], at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
     rest.iter().position(|&byte| is_special(byte)).map_or(bytes.len(), |found| at + found)
 }
 
-/// What an escape's letter stands for; None for `u` and for what is no escape.
 #[inline]
-pub(super) fn simple_escape(letter: u8) -> Option<u8> {
+pub(super) fn is_simple_escape(letter: u8) -> bool {
+    matches!(letter, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')
+}
+
+/// What an escape's letter stands for; None for `u`.
+fn simple_escape(letter: u8) -> Option<u8> {
     match letter {
         b'"' | b'\\' | b'/' => Some(letter),
         b'b' => Some(0x08),
