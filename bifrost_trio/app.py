@@ -1,13 +1,12 @@
 """The gateway of one process: the stations stacked in their order, and everything that lives as long as they do.
 
-The order is written once, in `stack`. `open_gateway` owns the nursery, the poller and the deadline sweep; ``serve``, the
-ASGI lifespan and the library all use it. `app` is the gateway as a plain ASGI application:
+The order is written once, in `stack`. `open_gateway` owns the nursery, the poller and the deadline sweep; ``serve``,
+the ASGI lifespan and the library all use it. `app` is the gateway as a plain ASGI application:
 ``hypercorn -k trio bifrost_trio.app:app``.
 """
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -138,7 +137,9 @@ class RunningGateway:
                 await plugin.close()
 
     async def close(self) -> None:
-        await self._retire(self.assembly)
+        assembly = getattr(self, "assembly", None)
+        if assembly is not None:
+            await self._retire(assembly)
 
 
 def _asker(provider: Provider, attempts: Attempts) -> Callable[[], Awaitable[list[ListedModel]]]:
@@ -164,18 +165,22 @@ async def open_gateway(
     Raises ConfigError. Everything that was started ends with the block.
     """
     poller = Poller()
+    failure: Exception | None = None
     async with trio.open_nursery() as nursery:
         await nursery.start(poller.run)
         gateway = RunningGateway(nursery, poller, lambda: dial(poller), telemetry or Telemetry())
         nursery.start_soon(gateway.telemetry.run)
-        await gateway.use(config)
-        gc.collect()
-        gc.freeze()
         try:
+            await gateway.use(config)
             yield gateway
+        except Exception as error:
+            # Raised behind the nursery: what the block raised is not to arrive as a group of one.
+            failure = error
         finally:
             await gateway.close()
             nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 @asynccontextmanager

@@ -19,12 +19,14 @@ from bifrost_trio.transport.inference import Inference
 from bifrost_trio.transport.listing import Listing
 from bifrost_trio.transport.observation import Observation
 from bifrost_trio.transport.reading import BodyBudget
+from bifrost_trio.transport.reply import ClientReply
 from bifrost_trio.transport.routes import Handler, Route, inference_routes
 from bifrost_trio.transport.station import Transport
 
 __all__ = [
     "AsgiTransport",
     "BodyBudget",
+    "ClientReply",
     "Handler",
     "Inference",
     "Listing",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import trio
 
@@ -17,6 +18,9 @@ from bifrost_trio.transport.routes import InferenceRoute
 from bifrost_trio.types import Body, Call, Operation, Request, Sink, State, Station
 
 __all__ = ["Inference", "InferenceStatistics"]
+
+OnError: TypeAlias = Callable[[Call, ClientReply, GatewayError], Awaitable[None]]
+"""What is done with the error of a call: it is answered, or raised to the program that made the call."""
 
 STREAMED = frozenset({Operation.CHAT_COMPLETION, Operation.TEXT_COMPLETION, Operation.RESPONSES})
 """Operations that may be asked for as a stream."""
@@ -81,13 +85,12 @@ class Inference:
         if request.special:
             call.options = read_options(request, self._may_forward)
             call.id = call.options.request_id
-        await self.run(call, sink)
+        await self.run(call, ClientReply(call, sink), self._answer)
 
-    async def run(self, call: Call, sink: Sink) -> None:
-        """Sends a call down the path. Answers its errors; raises only what is not one (cancellation)."""
+    async def run(self, call: Call, reply: ClientReply, on_error: OnError) -> None:
+        """Sends a call down the path and settles it, whatever becomes of it."""
         self._begun += 1
         outcome = call.outcome
-        reply = ClientReply(call, sink)
         try:
             await self._following(call, reply)
             outcome.state = State.DONE
@@ -95,17 +98,18 @@ class Inference:
             error = as_gateway_error(problem)
             outcome.error = error
             outcome.state = State.CANCELLED if isinstance(error, ClientLeft) else State.FAILED
-            await self._answer(call, sink, reply, error)
+            if not outcome.committed:
+                outcome.status = error.status
+            await on_error(call, reply, error)
         finally:
             if outcome.state is State.OPEN:
                 outcome.state = State.CANCELLED
             self._settled += 1
             self._settle(call)
 
-    async def _answer(self, call: Call, sink: Sink, reply: ClientReply, error: GatewayError) -> None:
+    async def _answer(self, call: Call, reply: ClientReply, error: GatewayError) -> None:
+        sink = reply.sink
         if isinstance(error, ClientLeft) or not call.outcome.committed:
-            if not isinstance(error, ClientLeft):
-                call.outcome.status = error.status
             await answer_error(error, sink, call.format, native=call.native, call=call)
             return
         try:

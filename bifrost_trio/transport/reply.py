@@ -15,11 +15,11 @@ __all__ = ["ClientReply", "extra_fields", "fact_headers"]
 class ClientReply:
     """The outermost reply: knows whether anything was committed, adds what the gateway has to say about the call."""
 
-    __slots__ = ("_call", "_sink", "_started")
+    __slots__ = ("_call", "_started", "sink")
 
     def __init__(self, call: Call, sink: Sink) -> None:
         self._call = call
-        self._sink = sink
+        self.sink = sink
         self._started = False
 
     def claim(self) -> None:
@@ -39,33 +39,33 @@ class ClientReply:
         if not outcome.first_output_at:
             outcome.first_output_at = trio.current_time()
         outcome.bytes_out = len(body)
-        await self._sink.send(status, headers, body)
+        await self.sink.send(status, headers, body)
 
     async def start(self, status: int, headers: Headers) -> None:
         outcome = self._call.outcome
         outcome.committed = True
         outcome.status = status
         self._started = True
-        await self._sink.start(status, [*headers, *fact_headers(self._call)])
+        await self.sink.start(status, [*headers, *fact_headers(self._call)])
 
     async def write(self, data: bytes) -> None:
         self._call.outcome.bytes_out += len(data)
-        await self._sink.write(data)
+        await self.sink.write(data)
 
     async def finish(self, trailer: bytes = b"") -> None:
         self._call.outcome.bytes_out += len(trailer)
-        await self._sink.finish(trailer)
+        await self.sink.finish(trailer)
 
     async def fail(self, error: GatewayError) -> None:
         """After the commit: the format's error event on a stream that stands between two events, else a reset."""
         if not self._started:
-            self._sink.reset()
+            self.sink.reset()
         elif getattr(error, "told", False):
-            await self._sink.finish()
+            await self.sink.finish()
         else:
-            await self._sink.write(self._call.format.encode_stream_error(error))
+            await self.sink.write(self._call.format.encode_stream_error(error))
             # Not finished: a client that does not know error events must see a broken stream, never a whole one.
-            self._sink.reset()
+            self.sink.reset()
 
 
 def _extra_bytes(call: Call) -> bytes:
