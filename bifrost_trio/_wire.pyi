@@ -6,7 +6,34 @@ Offsets are bytes. Header names are lower case. "More, please" is ``None``, brok
 """
 
 from collections.abc import Sequence
-from typing import Final, final
+from typing import Final, Self, final
+
+__all__ = [
+    "Answer",
+    "Envelope",
+    "EventReader",
+    "MAX_CHUNK_EXTENSION",
+    "MAX_DEPTH",
+    "MAX_EVENT",
+    "MAX_HEAD",
+    "MAX_HEADERS",
+    "MAX_MEMBERS",
+    "MAX_TARGET",
+    "MAX_TRAILERS",
+    "Request",
+    "RequestReader",
+    "Response",
+    "ResponseReader",
+    "Scanner",
+    "StreamScan",
+    "Usage",
+    "render_answer",
+    "render_chunk",
+    "render_head",
+    "scan",
+    "scan_answer",
+    "splice_answer",
+]
 
 MAX_HEAD: Final[int]
 """Bytes of a request or response head, start line included: 64 KiB (RFC 9112 section 3 asks for 8,000 at least)."""
@@ -73,7 +100,7 @@ class Request:
 class RequestReader:
     """The requests of one client connection, one after another. Keeps what came too early (pipelining)."""
 
-    def __init__(self) -> None: ...
+    def __new__(cls) -> Self: ...
     def feed(self, data: bytes, /) -> Request | None:
         """Takes what a read gave (or ``b""`` to look at what is left over); the next request, or None for "more".
 
@@ -119,7 +146,7 @@ class Response:
 class ResponseReader:
     """The answers of one upstream connection, one after another."""
 
-    def __init__(self) -> None: ...
+    def __new__(cls) -> Self: ...
     def expect(self, *, head: bool = False) -> None:
         """Begins the next exchange; ``head``: the request was HEAD, so the answer has no body."""
     def feed(self, data: bytes, /) -> Response | None:
@@ -204,7 +231,7 @@ def scan(body: bytes, /) -> Envelope:
 class Scanner:
     """`scan` for a body that arrives in pieces. Feed at most 1 MB at a time; cost is linear, whatever the cuts."""
 
-    def __init__(self) -> None: ...
+    def __new__(cls) -> Self: ...
     def feed(self, piece: bytes, /) -> None: ...
     def finish(self) -> Envelope: ...
 
@@ -259,7 +286,7 @@ def scan_answer(format: str, body: bytes, /) -> Answer:
 class EventReader:
     """An event stream, cut anywhere, as its events. Lines end with CR, LF or CRLF; a first BOM is skipped."""
 
-    def __init__(self) -> None: ...
+    def __new__(cls) -> Self: ...
     def feed(self, data: bytes, /) -> list[tuple[str, bytes, str]]:
         """The events that are complete now: (event, data, last event id). Raises MalformedAnswer beyond MAX_EVENT.
 
@@ -270,7 +297,7 @@ class EventReader:
 class StreamScan:
     """Reads along with a provider's stream that is passed on unchanged. Looks only into frames that can matter."""
 
-    def __init__(self, format: str, /) -> None:
+    def __new__(cls, format: str, /) -> Self:
         """Formats: ``openai_chat``, ``openai_completions``, ``openai_responses``, ``anthropic``."""
     def feed(self, data: bytes, /) -> bool:
         """Takes what is about to be passed on; whether one of the facts below has changed.
