@@ -48,7 +48,9 @@ impl<'a> Pieces<'a> {
     }
 
     pub fn to_vec(&self) -> Vec<u8> {
-        self.ranges.iter().flat_map(|range| &self.source[range.clone()]).copied().collect()
+        let mut copy = vec![0; self.len()];
+        self.copy_to(&mut copy);
+        copy
     }
 }
 

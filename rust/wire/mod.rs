@@ -16,8 +16,8 @@ pub mod request;
 pub mod response;
 pub mod splice;
 pub mod sse;
-mod target;
 pub mod stream_scan;
+mod target;
 pub mod usage;
 
 pub use body::Pieces;
