@@ -9,9 +9,6 @@ from collections.abc import Sequence
 from typing import Final, Self, final
 
 __all__ = [
-    "Answer",
-    "Envelope",
-    "EventReader",
     "MAX_CHUNK_EXTENSION",
     "MAX_DEPTH",
     "MAX_EVENT",
@@ -20,6 +17,9 @@ __all__ = [
     "MAX_MEMBERS",
     "MAX_TARGET",
     "MAX_TRAILERS",
+    "Answer",
+    "Envelope",
+    "EventReader",
     "Request",
     "RequestReader",
     "Response",
@@ -104,8 +104,8 @@ class RequestReader:
     def feed(self, data: bytes, /) -> Request | None:
         """Takes what a read gave (or ``b""`` to look at what is left over); the next request, or None for "more".
 
-        To be called only when no body is being read. Raises MalformedRequest with the status to answer.
-        Empty lines before a head are skipped.
+        To be called only when no body is being read (ValueError). Raises MalformedRequest with the status to answer;
+        after that the reader is of no use. Up to eight empty lines before a head are skipped.
         """
     def feed_body(self, data: bytes, /) -> bytes:
         """Takes what a read gave while a body is being read; the decoded bytes (may be empty).
@@ -155,7 +155,10 @@ class ResponseReader:
         Raises MalformedAnswer.
         """
     def feed_body(self, data: bytes, /) -> bytes:
-        """Takes what a read gave while a body is being read; the decoded bytes (may be empty). Raises MalformedAnswer."""
+        """Takes what a read gave while a body is being read; the decoded bytes (may be empty).
+
+        Raises MalformedAnswer.
+        """
     def end(self) -> None:
         """The provider closed the connection: a body that is delimited so is complete now.
 
@@ -177,7 +180,9 @@ def render_answer(
 ) -> bytes:
     """A whole answer: status line, headers, ``content-length``, body (not for ``head``), in one piece.
 
-    Framing headers among ``headers`` are an error. Raises ValueError on a name or value that would break the head.
+    Framing headers among ``headers`` (``content-length``, ``transfer-encoding``, ``connection``) are an error. Raises
+    ValueError on a name or value that would break the head, and on a body with a status that has none (1xx, 204, 205,
+    304).
     """
 
 def render_head(
@@ -222,9 +227,9 @@ class Envelope:
 def scan(body: bytes, /) -> Envelope:
     """Validates the body as one JSON object and reads its envelope. Raises MalformedJson.
 
-    Refused: what RFC 8259 refuses, invalid UTF-8, unpaired surrogate escapes, a byte order mark, nesting beyond MAX_DEPTH, a second member
-    of a name that the gateway acts on, such a name in other letter case or written with escapes, and a wrong type in
-    one of them. The message names the byte, ``param`` the member.
+    Refused: what RFC 8259 refuses, invalid UTF-8, unpaired surrogate escapes, a byte order mark, nesting beyond
+    MAX_DEPTH, a second member of a name that the gateway acts on, such a name in other letter case or written with
+    escapes, and a wrong type in one of them. The message names the byte, ``param`` the member.
     """
 
 @final
@@ -239,14 +244,14 @@ class Scanner:
 class Usage:
     """Tokens as the provider counted them. ``input_tokens`` includes those read from and written to its cache."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         input_tokens: int = 0,
         output_tokens: int = 0,
         cached_tokens: int = 0,
         cache_write_tokens: int = 0,
         reasoning_tokens: int = 0,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def input_tokens(self) -> int: ...
     @property
@@ -306,7 +311,10 @@ class StreamScan:
         """
     @property
     def output(self) -> bool:
-        """Whether real output has been seen: text, a tool call's name, thinking, a refusal, audio. Not a role, a ping, ``response.created``."""
+        """Whether real output has been seen: text, a tool call's name, thinking, a refusal, audio.
+
+        Not a role, a ping, ``response.created``.
+        """
     @property
     def complete(self) -> bool:
         """Whether the stream has said that it is whole: a finish reason or the format's last event."""
