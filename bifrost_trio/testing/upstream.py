@@ -1,0 +1,92 @@
+"""A provider without a network."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import socket as stdlib_socket
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+import trio
+
+from bifrost_trio.mock.connection import Connection, MockStatistics, Tally
+from bifrost_trio.mock.script import Received, Script
+from bifrost_trio.sockets import Poller, Socket
+from bifrost_trio.testing.pairs import reset_of, stream_pair
+from bifrost_trio.upstream import Dial
+
+__all__ = ["Connecting", "PlayedAnswer", "ScriptedUpstream"]
+
+PlayedAnswer: TypeAlias = bytes | Script | Callable[[Received], "bytes | Script | Awaitable[bytes | Script]"]
+"""A recorded answer, head and all; a script; or a function of the request, plain or async, that gives either."""
+
+
+class Connecting(enum.Enum):
+    """How a new connection to the provider goes."""
+
+    AT_ONCE = "at once"
+    HANGS = "hangs"
+    REFUSED = "refused"
+
+
+class ScriptedUpstream:
+    """Plays ``answers`` one after another, one to a request, the last one for ever, and records every request.
+
+    ``requests`` are those received, in order; ``connecting`` may be changed at any time.
+    """
+
+    def __init__(self, *answers: PlayedAnswer, connecting: Connecting = Connecting.AT_ONCE) -> None:
+        if not answers:
+            raise ValueError("an upstream needs at least one answer to play")
+        self.answers = list(answers)
+        self.connecting = connecting
+        self.requests: list[Received] = []
+        self.dialled = 0
+        self._tally = Tally()
+        self._nursery: trio.Nursery | None = None
+
+    def attach(self, nursery: trio.Nursery) -> None:
+        """Connections made from now on are served in ``nursery``. `gateway_in_memory` does this."""
+        self._nursery = nursery
+
+    def dial(self, poller: Poller) -> Dial:
+        """What `bifrost_trio.app.open_gateway` takes as ``dial``."""
+
+        async def connect(host: str, port: int, limit: float) -> Socket:
+            self.dialled += 1
+            if self.connecting is Connecting.REFUSED:
+                raise ConnectionRefusedError(f"{host}:{port} refuses connections")
+            if self.connecting is Connecting.HANGS:
+                with trio.fail_after(limit):
+                    await trio.sleep_forever()
+            return self._connect(host, poller)
+
+        return connect
+
+    def _connect(self, host: str, poller: Poller) -> Socket:
+        if self._nursery is None:
+            raise RuntimeError("attach() this upstream to a nursery before anything connects to it")
+        stream, other = stream_pair()
+        socket = Socket(other, poller)
+        self._nursery.start_soon(self._serve, host, stream, other)
+        return socket
+
+    async def _serve(self, host: str, stream: trio.SocketStream, other: stdlib_socket.socket) -> None:
+        await Connection(stream, self._answer, self._tally, host=host, reset=reset_of(other)).run()
+
+    async def _answer(self, request: Received) -> Script:
+        self.requests.append(request)
+        answer: object = self.answers[min(len(self.requests), len(self.answers)) - 1]
+        if callable(answer):
+            answer = answer(request)
+            if inspect.isawaitable(answer):
+                answer = await answer
+        if isinstance(answer, bytes):
+            return Script([answer])
+        if isinstance(answer, Script):
+            return answer
+        raise TypeError(f"an upstream's answer is bytes or a Script, not {type(answer).__name__}")
+
+    def statistics(self) -> MockStatistics:
+        return self._tally.statistics()
