@@ -33,6 +33,8 @@ class _Lane:
     def may_close(self) -> bool:
         if not self.tool:
             return True
+        if not self.arguments or not self.arguments[-1].rstrip().endswith("}"):
+            return False  # cheaper than to read all of it at each piece
         try:
             decode("".join(self.arguments))
         except (DecodeError, UnicodeEncodeError):
@@ -76,7 +78,7 @@ class Lanes:
             if isinstance(text, str) and text.strip():
                 raise MalformedAnswer("The provider's stream goes on with a tool call whose arguments were complete.")
             return []
-        if lane.tool and isinstance(text, str):
+        if lane.tool and isinstance(text, str) and text.strip():
             lane.arguments.append(text)
         if lane is self._lanes[0]:
             frames = [self._delta(delta)]

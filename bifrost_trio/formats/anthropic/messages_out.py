@@ -34,7 +34,7 @@ def encode_messages(messages: list[JsonObject], wire: JsonObject, native: bool, 
         role = "system" if message.get("role") == "developer" else message.get("role")
         if role == "assistant":
             content: Any = _assistant(message, path, dropped)
-        elif role in _KNOWN:
+        elif isinstance(role, str) and role in _KNOWN:
             dropped += [f"{path}.{name}" for name, value in message.items() if value and name not in _KNOWN[role]]
             content = _tool_result(message, path, dropped) if role == "tool" else _content(message, path, dropped)
         else:

@@ -85,7 +85,7 @@ def encode_part(part: Any, path: str, dropped: list[str]) -> JsonObject | None:
     elif kind == "refusal":
         return {"type": "text", "text": part["refusal"]} if part.get("refusal") else None
     else:
-        block = None if kind in _FOREIGN else part
+        block = None if str(kind) in _FOREIGN else part
     if block is None:
         dropped.append(path)
     return block

@@ -140,8 +140,8 @@ def _tool_choice(choice: Any, common: JsonObject) -> None:
     kind = choice.get("type")
     if kind == "tool":
         common["tool_choice"] = {"type": "function", "function": {"name": choice.get("name")}}
-    elif kind in _CHOICES:
-        common["tool_choice"] = _CHOICES[kind]
+    elif str(kind) in _CHOICES:
+        common["tool_choice"] = _CHOICES[str(kind)]
     else:
         raise InvalidField("tool_choice.type must be auto, any, tool or none.", "tool_choice.type")
     if isinstance(choice.get("disable_parallel_tool_use"), bool):

@@ -129,8 +129,8 @@ def _user(common: JsonObject, wire: JsonObject, dropped: list[str]) -> None:
 
 
 def _service_tier(tier: Any, wire: JsonObject, dropped: list[str]) -> None:
-    if tier in _TIERS:
-        wire["service_tier"] = _TIERS[tier]
+    if str(tier) in _TIERS:
+        wire["service_tier"] = _TIERS[str(tier)]
     elif tier is not None:
         dropped.append("service_tier")
 

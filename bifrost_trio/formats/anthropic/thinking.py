@@ -93,7 +93,7 @@ def _budget_of(thinking: Any) -> int:
 
 
 def _set_effort(wire: JsonObject, effort: str | None, dropped: list[str]) -> None:
-    if effort == "none":
+    if effort is not None and (effort == "none" or not isinstance(effort, str)):
         dropped.append("reasoning_effort")
     elif effort is not None:
         wire.setdefault("output_config", {})["effort"] = _EFFORTS.get(effort, effort)

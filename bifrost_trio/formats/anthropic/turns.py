@@ -36,7 +36,7 @@ def decode_assistant(blocks: list[JsonObject]) -> JsonObject:
     groups: tuple[list[JsonObject], ...] = ([], [], [], [])
     last, plain = 0, True
     for block in blocks:
-        rank = _RANK.get(block.get("type", ""), _OPAQUE)
+        rank = _RANK.get(str(block.get("type")), _OPAQUE)
         groups[rank].append(block)
         plain = plain and last <= rank < _OPAQUE
         last = rank

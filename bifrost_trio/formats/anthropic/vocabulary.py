@@ -38,7 +38,7 @@ _KEPT = ("cache_creation", "server_tool_use", "inference_geo", "iterations", "ou
 
 def finish_reason(stop: str | None) -> str | None:
     """OpenAI's word for Anthropic's ``stop_reason``; an unknown one counts as ``stop``."""
-    return None if stop is None else _FINISH.get(stop, "stop")
+    return None if stop is None else _FINISH.get(str(stop), "stop")
 
 
 def stop_reason(choice: JsonObject, has_tools: bool) -> tuple[str | None, str | None]:
@@ -59,7 +59,7 @@ def stop_reason(choice: JsonObject, has_tools: bool) -> tuple[str | None, str | 
         return "stop_sequence", sequence
     if finish == "stop" and has_tools:
         return "tool_use", None
-    return _STOP.get(finish, "end_turn"), sequence
+    return _STOP.get(str(finish), "end_turn"), sequence
 
 
 def _stop_sequence(choice: JsonObject) -> str | None:
@@ -94,7 +94,7 @@ def common_usage(wire: JsonObject) -> JsonObject:
         usage["completion_tokens_details"] = {"reasoning_tokens": _count(details["thinking_tokens"])}
     for name, value in wire.items():
         if name not in _COUNTED and value is not None:
-            usage[name] = _TIERS.get(value, value) if name == "service_tier" else value
+            usage[name] = _TIERS.get(str(value), value) if name == "service_tier" else value
     return usage
 
 
@@ -120,8 +120,9 @@ def wire_usage(usage: JsonObject | None) -> JsonObject:
     for name in _KEPT:
         if usage.get(name) is not None:
             wire[name] = usage[name]
-    if usage.get("service_tier") in _TIERS_BACK:
-        wire["service_tier"] = _TIERS_BACK[usage["service_tier"]]
+    tier = _TIERS_BACK.get(str(usage.get("service_tier")))
+    if tier is not None:
+        wire["service_tier"] = tier
     _add_thinking_tokens(wire, usage)
     return wire
 
