@@ -8,14 +8,15 @@ the ASGI lifespan and the library all use it. `app` is the gateway as a plain AS
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import trio
 
-from bifrost_trio.config import Config, load
+from bifrost_trio.config import Config, PluginConfig, load
 from bifrost_trio.errors import GatewayError
 from bifrost_trio.formats import FORMATS
 from bifrost_trio.mcp import Mcp
@@ -27,6 +28,7 @@ from bifrost_trio.telemetry import Telemetry
 from bifrost_trio.transport import (
     AsgiTransport,
     BodyBudget,
+    Heartbeat,
     Inference,
     Listing,
     Observation,
@@ -38,7 +40,10 @@ from bifrost_trio.types import Body, Request, Sink, Station
 from bifrost_trio.upstream import Dial, direct_dial
 from bifrost_trio.workers import Attempts, Workers, build_attempts, configured_models
 
-__all__ = ["Assembly", "RunningGateway", "app", "open_gateway", "stack"]
+__all__ = ["Assembly", "MakePlugins", "RunningGateway", "app", "open_gateway", "stack"]
+
+MakePlugins: TypeAlias = Callable[[Sequence[PluginConfig]], list[Plugin]]
+"""The ``plugins`` of a configuration to those that run, in their order. Raises ConfigError."""
 
 
 def stack(
@@ -73,13 +78,21 @@ class Assembly:
 class RunningGateway:
     """An application for a server. Made by `open_gateway`."""
 
-    def __init__(self, nursery: trio.Nursery, poller: Poller, dial: Callable[[], Dial], telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        poller: Poller,
+        dial: Callable[[], Dial],
+        telemetry: Telemetry,
+        make_plugins: MakePlugins,
+    ) -> None:
         self.poller = poller
         self.telemetry = telemetry
         self.assembly: Assembly
         self._nursery = nursery
         self._dial = dial
-        self._scrape: Callable[[], object] | None = None
+        self._make_plugins = make_plugins
+        self._heartbeat: Heartbeat | None = None
 
     async def __call__(self, request: Request, body: Body, sink: Sink) -> None:
         await self.assembly.transport(request, body, sink)
@@ -92,7 +105,7 @@ class RunningGateway:
 
         What raises changes nothing. Calls in flight end on the stations on which they began.
         """
-        plugins = load_plugins(config.plugins)
+        plugins = self._make_plugins(config.plugins)
         for plugin in plugins:
             await plugin.open()
         old = getattr(self, "assembly", None)
@@ -111,9 +124,18 @@ class RunningGateway:
         targets = Targets(providers, models)
         path = stack(targets, plugins, attempts, self._nursery)
         budget = BodyBudget(config.client.max_request_body_size_mb * 2**20, config.server.memory_budget_in_mb * 2**20)
-        inference = Inference(path, self.telemetry.settle, budget, config.client.header_filter_config.allows)
+        heartbeat = self._heartbeat_of(config.server.stream_comment_after_seconds)
+        may_forward = config.client.header_filter_config.allows
+        inference = Inference(path, self.telemetry.settle, budget, may_forward, heartbeat)
         transport = Transport(inference, inference_routes(), self._other_routes(models))
         return Assembly(config, transport, inference, models, attempts, providers, tuple(plugins), budget)
+
+    def _heartbeat_of(self, interval: float) -> Heartbeat | None:
+        """The one in use, unless its interval has changed: streams that wait stay with theirs."""
+        if interval and (self._heartbeat is None or self._heartbeat.interval != interval):
+            self._heartbeat = Heartbeat(interval)
+            self._nursery.start_soon(self._heartbeat.run)
+        return self._heartbeat if interval else None
 
     def _other_routes(self, models: ModelLists) -> list[Route]:
         listing = Listing(models.refresh, models.all)
@@ -158,9 +180,14 @@ def _asker(provider: Provider, attempts: Attempts) -> Callable[[], Awaitable[lis
 
 @asynccontextmanager
 async def open_gateway(
-    config: Config, *, dial: Callable[[Poller], Dial] = direct_dial, telemetry: Telemetry | None = None
+    config: Config,
+    *,
+    dial: Callable[[Poller], Dial] = direct_dial,
+    telemetry: Telemetry | None = None,
+    make_plugins: MakePlugins = load_plugins,
 ) -> AsyncIterator[RunningGateway]:
-    """The gateway of this process, until the block is left. ``dial`` makes what connects to a provider.
+    """The gateway of this process, until the block is left. ``dial`` makes what connects to a provider,
+    ``make_plugins`` the plugins.
 
     Raises ConfigError. Everything that was started ends with the block.
     """
@@ -168,7 +195,7 @@ async def open_gateway(
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
         await nursery.start(poller.run)
-        gateway = RunningGateway(nursery, poller, lambda: dial(poller), telemetry or Telemetry())
+        gateway = RunningGateway(nursery, poller, lambda: dial(poller), telemetry or Telemetry(), make_plugins)
         nursery.start_soon(gateway.telemetry.run)
         try:
             await gateway.use(config)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 import trio
 import trio.testing
 
-from bifrost_trio.app import RunningGateway, open_gateway
+from bifrost_trio.app import MakePlugins, RunningGateway, open_gateway
 from bifrost_trio.config import Config
+from bifrost_trio.plugins import Plugin, load_plugins
 from bifrost_trio.server import Server, Timeouts
 from bifrost_trio.sockets import Poller, Socket
 from bifrost_trio.testing.client import Client
@@ -49,26 +50,54 @@ async def gateway_in_memory(
     config: Config | Mapping[str, Any] | None,
     upstream: Upstreams,
     *,
+    plugins: Sequence[Plugin] = (),
     timeouts: Timeouts | None = None,
     max_connections: int = 20_000,
 ) -> AsyncIterator[MemoryGateway]:
-    """A running gateway; what is not a `Config` goes through `config_for_tests`. Everything ends with the block."""
+    """A running gateway; what is not a `Config` goes through `config_for_tests`. Everything ends with the block.
+
+    ``plugins`` run behind those of the configuration. What the block raises comes out as it is.
+    """
     config = config if isinstance(config, Config) else config_for_tests(config)
-    played = [upstream] if isinstance(upstream, ScriptedUpstream) else list(upstream.values())
     unforeseen = _Unforeseen()
+    failure: Exception | None = None
     async with trio.open_nursery() as nursery:
-        for one in played:
+        for one in [upstream] if isinstance(upstream, ScriptedUpstream) else upstream.values():
             one.attach(nursery)
-        with unforeseen:
-            async with open_gateway(config, dial=_dial(upstream)) as gateway, trio.open_nursery() as connections:
-                server = Server(gateway, gateway.poller, timeouts=timeouts, max_connections=max_connections)
-                memory = MemoryGateway(gateway, server, connections, unforeseen.messages)
-                try:
-                    yield memory
-                finally:
-                    memory.hang_up()
-                    connections.cancel_scope.cancel()
+        try:
+            with unforeseen:
+                async with open_gateway(config, dial=_dial(upstream), make_plugins=_and(plugins)) as gateway:
+                    async with _served(gateway, timeouts, max_connections, unforeseen.messages) as memory:
+                        yield memory
+        except Exception as error:
+            # Raised behind the nursery: what the block raised is not to arrive as a group of one.
+            failure = error
         nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+@asynccontextmanager
+async def _served(
+    gateway: RunningGateway, timeouts: Timeouts | None, max_connections: int, unforeseen: list[str]
+) -> AsyncIterator[MemoryGateway]:
+    failure: Exception | None = None
+    async with trio.open_nursery() as connections:
+        server = Server(gateway, gateway.poller, timeouts=timeouts, max_connections=max_connections)
+        memory = MemoryGateway(gateway, server, connections, unforeseen)
+        try:
+            yield memory
+        except Exception as error:
+            failure = error
+        finally:
+            memory.hang_up()
+            connections.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+def _and(plugins: Sequence[Plugin]) -> MakePlugins:
+    return lambda entries: [*load_plugins(entries), *plugins]
 
 
 def _dial(upstream: Upstreams) -> Any:
