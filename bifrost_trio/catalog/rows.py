@@ -91,13 +91,14 @@ _ROWS: Final = (
         base_url_environment=("DATABRICKS_HOST",),
         renames=_OLD_LIMIT,
     ),
-    # api-docs.deepseek.com: paths without /v1, which is accepted in the base URL as well
+    # api-docs.deepseek.com: paths without /v1, which is accepted in the base URL as well; /responses answers too,
+    # undocumented
     Provider(
         "deepseek",
         "DeepSeek",
         "https://api.deepseek.com",
         "openai",
-        under("", OPENAI_PATHS, _CHAT, _MODELS),
+        under("", OPENAI_PATHS, _CHAT, _RESPONSES, _MODELS),
         environment=("DEEPSEEK_API_KEY",),
         renames=_OLD_LIMIT,
     ),
@@ -109,7 +110,6 @@ _ROWS: Final = (
         "openai",
         under("/v1", OPENAI_PATHS, _CHAT, _TEXT, _EMBEDDING, _RESPONSES, _MODELS),
         environment=("FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY"),
-        renames=_OLD_LIMIT,
     ),
     # ai.google.dev/gemini-api/docs/openai: unknown members are answered with 400
     Provider(
@@ -215,7 +215,7 @@ _ROWS: Final = (
         "OpenRouter",
         "https://openrouter.ai/api",
         "openai",
-        under("/v1", OPENAI_PATHS, _CHAT, _TEXT, _EMBEDDING, _RESPONSES, _MODELS),
+        under("/v1", OPENAI_PATHS, _CHAT, _EMBEDDING, _RESPONSES, _MODELS),
         environment=("OPENROUTER_API_KEY",),
     ),
     # docs.parasail.io/parasail-docs
@@ -290,7 +290,7 @@ _ROWS: Final = (
         "xAI",
         "https://api.x.ai",
         "openai",
-        under("/v1", OPENAI_PATHS, _CHAT, _TEXT, _EMBEDDING, _RESPONSES, _MODELS),
+        under("/v1", OPENAI_PATHS, _CHAT, _EMBEDDING, _RESPONSES, _MODELS),
         environment=("XAI_API_KEY",),
     ),
 )

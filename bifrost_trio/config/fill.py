@@ -20,7 +20,8 @@ def filled(data: Any) -> Any:
 
 def key_name(provider: str, index: int, key: dict[str, Any]) -> Any:
     """The name of the provider's key number ``index`` (from 0)."""
-    return key.get("name") or f"{provider}-{index + 1}"
+    name = key.get("name", "")
+    return f"{provider}-{index + 1}" if name == "" else name
 
 
 def _provider(name: str, entry: Any, first_version: bool) -> Any:
@@ -38,8 +39,8 @@ def _key(provider: str, index: int, key: Any, first_version: bool) -> Any:
     if not isinstance(key, dict):
         return key
     key = {**key, "name": key_name(provider, index, key)}
-    if isinstance(key["name"], str):
-        key["id"] = key.get("id") or key["name"]
+    if key.get("id", "") == "" and isinstance(key["name"], str):
+        key["id"] = key["name"]
     if first_version and key.get("models", []) == []:
         key["models"] = ["*"]
     return key

@@ -19,6 +19,7 @@ from bifrost_trio.config.providers import ProviderConfig
 from bifrost_trio.config.rules import broken_rules
 from bifrost_trio.config.server import ServerConfig
 from bifrost_trio.config.values import Later, Name, Strict
+from bifrost_trio.config.waiting import waiting_members
 from bifrost_trio.errors import ConfigError, Problem
 
 __all__ = ["Config", "PluginConfig", "read"]
@@ -150,6 +151,7 @@ def read(
         config = cls.model_validate(dict(data), context={"environ": environ})
     except ValidationError as error:
         findings = [*findings_of(cls, error), *findings]
+    findings += [f for f in waiting_members(data) if not any(g.path[: len(f.path)] == f.path for g in findings)]
     problems = positions().problems(_without_echoes(findings)) if findings or always else []
     return (None, problems) if problems else (config, [])
 

@@ -24,10 +24,13 @@ _PLUGINS_NOT_YET: Final = frozenset(
 
 def broken_rules(data: Mapping[str, Any]) -> Iterator[Finding]:
     direct_keys = _object(data, "client").get("allow_direct_keys") is True
+    lists_allow = data.get("version", 2) == 1
     providers = _object(data, "providers")
     for name, entry in providers.items():
         if isinstance(entry, dict):
             yield from _provider(name, entry, direct_keys)
+            if not lists_allow:
+                yield from _without_models(entry.get("keys"), ("providers", name, "keys"))
     yield from _attempts(providers)
     yield from _plugins(data.get("plugins"))
     server = _object(data, "server")
@@ -93,12 +96,30 @@ def _network(entry: dict[str, Any], path: Path) -> Iterator[Finding]:
     if network.get("insecure_skip_verify") is True and network.get("ca_cert_pem"):
         message = "contradicts ca_cert_pem: with it no certificate is checked at all"
         yield Finding((*path, "network_config", "insecure_skip_verify"), message)
+    yield from _connections(entry, network, path)
+    yield from _headers(_object(network, "extra_headers"), (*path, "network_config", "extra_headers"))
     proxy = _object(entry, "proxy_config")
     kind = proxy.get("type")
     if kind in ("http", "socks5") and not proxy.get("url"):
         yield Finding((*path, "proxy_config", "url"), "is missing")
     if proxy.get("url") and kind is None:
         yield Finding((*path, "proxy_config", "type"), "is missing: http or socks5")
+
+
+def _headers(headers: dict[str, Any], path: Path) -> Iterator[Finding]:
+    taken: set[str] = set()
+    for name in headers:
+        if name.lower() in taken:
+            yield Finding((*path, name), "is there twice: the case of a header's name does not count")
+        taken.add(name.lower())
+
+
+def _connections(entry: dict[str, Any], network: dict[str, Any], path: Path) -> Iterator[Finding]:
+    most = network.get("max_conns_per_host", 5000)
+    concurrency = _object(entry, "concurrency_and_buffer_size").get("concurrency", 1000)
+    if isinstance(most, int) and isinstance(concurrency, int) and 0 < most < concurrency:
+        message = f"each call at work has its connection, and concurrency allows {concurrency}: lower that one"
+        yield Finding((*path, "network_config", "max_conns_per_host"), message)
 
 
 def _attempts(providers: dict[str, Any]) -> Iterator[Finding]:
@@ -133,6 +154,13 @@ def _keys(name: str, entry: dict[str, Any], path: Path, *, needed: bool) -> Iter
             yield Finding((*at, "value"), "is missing")
         yield from _repeated({"name": key_name(name, index, key), "id": key.get("id")}, names, at)
         yield from _cycles(key.get("aliases"), (*at, "aliases"))
+
+
+def _without_models(keys: Any, path: Path) -> Iterator[Finding]:
+    """A list that is not there is read as empty, which allows nothing: nobody means that by saying nothing."""
+    for index, key in enumerate(keys if isinstance(keys, list) else ()):
+        if isinstance(key, dict) and key.get("enabled") is not False and "models" not in key:
+            yield Finding((*path, index, "models"), 'is missing: the models that this key may serve, or ["*"] for all')
 
 
 def _repeated(given: dict[str, Any], taken: dict[str, set[Any]], at: Path) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from bifrost_trio.config.models import Config
 from bifrost_trio.config.secret import MASK
+from bifrost_trio.config.waiting import EVERYWHERE, OF_A_PROVIDER
 
 __all__ = ["schema"]
 
@@ -15,6 +16,11 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 def schema() -> dict[str, Any]:
     """JSON Schema, draft 2020-12. `load` checks more: what members have to do with each other, and the environment."""
     made = Config.model_json_schema(by_alias=True, mode="validation")
+    for owner, waiting in ((made, EVERYWHERE), (made["$defs"]["ProviderConfig"], OF_A_PROVIDER)):
+        for part, name in waiting:
+            definition = owner["properties"][part]["$ref"].rpartition("/")[2]
+            member = made["$defs"][definition]["properties"][name]
+            member["description"] = f"Not yet supported by this version. {member.get('description', '')}".strip()
     return {"$schema": DIALECT, "title": "bifrost-trio configuration", **_tidied(made)}
 
 

@@ -32,6 +32,8 @@ class ServerConfig(Strict):
     """Megabytes (2**20 bytes) that the bodies in flight of one process may take; above it 503 with Retry-After."""
     max_connections: Annotated[int, Field(ge=1)] = 20_000
     """Client connections of one process."""
+    handshake_timeout_in_seconds: Seconds = 10.0
+    """The TLS handshake of a new connection."""
     head_timeout_in_seconds: Seconds = 30.0
     """From the first byte of a request to the end of its head."""
     body_timeout_in_seconds: Seconds = 30.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bifrost_trio.catalog import PROVIDERS
-from bifrost_trio.config import Config, load
+from bifrost_trio.config import Config, ProxyConfig, load
 from bifrost_trio.errors import ConfigError
 from tests.config.samples import openai, with_key, with_network
 from tests.config.test_problems import told
@@ -15,9 +15,8 @@ def test_where_a_variable_may_stand() -> None:
     environ = {"KEY": "sk-1\n", "URL": "https://proxy.example.com/v1", "TEAM": "blue", "PASSWORD": "pa55"}
     config = Config.from_dict(
         openai(
-            keys=[{"value": "env.KEY"}],
+            keys=[{"value": "env.KEY", "models": ["*"]}],
             network_config={"base_url": "env.URL", "extra_headers": {"X-Team": "env.TEAM"}},
-            proxy_config={"type": "http", "url": "env.URL", "password": "env.PASSWORD"},
         ),
         environ,
     )
@@ -25,7 +24,10 @@ def test_where_a_variable_may_stand() -> None:
     assert provider.keys[0].value.reveal() == "sk-1"
     assert provider.base_url == "https://proxy.example.com"
     assert provider.network_config.extra_headers == {"x-team": "blue"}
-    assert provider.proxy_config.password.reveal() == "pa55"
+    proxy = ProxyConfig.model_validate(
+        {"type": "http", "url": "env.URL", "password": "env.PASSWORD"}, context={"environ": environ}
+    )
+    assert (proxy.url, proxy.password.reveal()) == ("https://proxy.example.com/v1", "pa55")
 
 
 def test_other_strings_are_what_they_are() -> None:
@@ -49,7 +51,7 @@ def test_variables_that_cannot_be_used(value: str, environ: dict[str, str], mess
 
 
 def test_a_disabled_key_needs_no_variable() -> None:
-    config = Config.from_dict(openai(keys=[{"value": "env.NONE", "enabled": False}, {"value": "sk"}]))
+    config = Config.from_dict(openai(keys=[{"value": "env.NONE", "enabled": False}, {"value": "sk", "models": []}]))
     assert not config.providers["openai"].keys[0].value
 
 

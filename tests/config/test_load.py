@@ -34,7 +34,7 @@ def test_problems_have_lines_and_columns(file: Path) -> None:
   "providers": {
     "openai": {
       "keys": [
-        {"name": "a", "valeu": "sk-1"}, {"value": "env.NONE", "weight": -1}
+        {"models": [], "valeu": "sk-1"}, {"models": [], "value": "env.NONE", "weight": -1}
       ],
       "network_config": {"max_retries": 99}
     }
@@ -43,9 +43,9 @@ def test_problems_have_lines_and_columns(file: Path) -> None:
 }
 """
     assert lines(file, content) == [
-        'line 6, column 23: providers.openai.keys[0].valeu: unknown member (did you mean "value"?)',
-        "line 6, column 42: providers.openai.keys[1].value: the environment variable NONE is not set",
-        "line 6, column 63: providers.openai.keys[1].weight: expected at least 0, got -1",
+        'line 6, column 24: providers.openai.keys[0].valeu: unknown member (did you mean "value"?)',
+        "line 6, column 57: providers.openai.keys[1].value: the environment variable NONE is not set",
+        "line 6, column 78: providers.openai.keys[1].weight: expected at least 0, got -1",
         "line 8, column 26: providers.openai.network_config.max_retries: expected at most 10, got 99",
         "line 11, column 3: budget: unknown member",
     ]
@@ -92,6 +92,9 @@ def test_names_with_dots_stand_in_brackets(file: Path) -> None:
         ('{"version": NaN}', "config.json: is not JSON: NaN is not a number in JSON (RFC 8259 section 6)"),
         ('{"version": 2} {}', "line 1, column 16: config.json: is not JSON: extra data"),
         ("[" * 100_000, "config.json: is not a configuration: nested too deeply"),
+        ('{"version": ' + "9" * 5000 + "}", "config.json: is not a configuration: a number has thousands of digits"),
+        ('{"plugins": ' + "[" * 600 + "]" * 600 + "}", "config.json: is not a configuration: nested too deeply"),
+        ('{"version": 1e999}', "line 1, column 2: version: expected 1 or 2, got a number"),
         ("[]", "line 1, column 1: the configuration: expected an object, got a list"),
     ],
 )

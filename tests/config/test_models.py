@@ -82,7 +82,6 @@ def test_the_dictionary_that_was_read_stays_as_it_was() -> None:
     [
         (2, {"models": ["*"]}, "gpt-5", True),
         (2, {"models": []}, "gpt-5", False),
-        (2, {}, "gpt-5", False),
         (2, {"models": ["gpt-5"]}, "gpt-5", True),
         (2, {"models": ["gpt-5"]}, "gpt-5-mini", False),
         (1, {"models": []}, "gpt-5", True),
@@ -119,7 +118,9 @@ def test_a_cycle_that_did_not_come_from_a_file_ends() -> None:
 
 
 def test_keys_get_names_and_ids() -> None:
-    config = Config.from_dict(openai(keys=[{"value": "1"}, {"value": "2", "name": "mine"}, {"value": "3", "id": "7"}]))
+    config = Config.from_dict(
+        {"version": 1, **openai(keys=[{"value": "1"}, {"value": "2", "name": "mine"}, {"value": "3", "id": "7"}])}
+    )
     named = [(key.id, key.name) for key in config.providers["openai"].keys]
     assert named == [("openai-1", "openai-1"), ("mine", "mine"), ("7", "openai-3")]
 
@@ -169,6 +170,8 @@ def test_header_filter() -> None:
     ).client
     assert [client.header_filter_config.allows(name) for name in ("x-a", "x-b", "x-c")] == [True, False, False]
     assert Config.from_dict({}).client.header_filter_config.allows("x-anything")
+    starred = Config.from_dict({"client": {"header_filter_config": {"allowlist": ["anthropic-*"]}}}).client
+    assert [starred.header_filter_config.allows(name) for name in ("anthropic-beta", "x-a")] == [True, False]
 
 
 # --- the server -------------------------------------------------------------------------------------------------------

@@ -83,7 +83,7 @@ def test_a_member_under_a_wrong_name_is_not_missed_as_well() -> None:
     [("opneai", "openai"), ("OpenAI", "openai"), ("antropic", "anthropic"), ("grok", "groq"), ("in-house", None)],
 )
 def test_unknown_providers(name: str, meant: str | None) -> None:
-    [problem] = problems({"providers": {name: {"keys": [{"value": "x"}]}}})
+    [problem] = problems({"providers": {name: {"keys": [{"value": "x", "models": ["*"]}]}}})
     assert problem.path == f"providers.{name}"
     assert problem.message.startswith("unknown provider")
     assert problem.hint == meant
@@ -203,7 +203,10 @@ CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"
 
 
 def custom(base: str = "openai", **members: Any) -> dict[str, Any]:
-    return {"keys": [{"value": "x"}], "custom_provider_config": {"base_provider_type": base, **members}}
+    return {
+        "keys": [{"value": "x", "models": ["*"]}],
+        "custom_provider_config": {"base_provider_type": base, **members},
+    }
 
 
 @pytest.mark.parametrize(
@@ -211,8 +214,8 @@ def custom(base: str = "openai", **members: Any) -> dict[str, Any]:
     [
         ({"providers": {"openai": {}}}, "providers.openai.keys: is missing: this provider needs at least one key"),
         ({"providers": {"openai": {"keys": []}}}, "providers.openai.keys: is missing: this provider needs at least one key"),
-        ({"providers": {"openai": {"keys": [{}]}}}, f"{KEY}.value: is missing"),
-        ({"providers": {"openai": {"keys": [{"value": ""}]}}}, f"{KEY}.value: is missing"),
+        ({"providers": {"openai": {"keys": [{"models": []}]}}}, f"{KEY}.value: is missing"),
+        ({"providers": {"openai": {"keys": [{"value": "", "models": []}]}}}, f"{KEY}.value: is missing"),
         ({"providers": {"vllm": {}}}, "providers.vllm.network_config.base_url: is missing: vLLM has no address of its own"),
         ({"providers": {"mine": custom("opneai")}}, "providers.mine.custom_provider_config.base_provider_type: unknown provider (did you mean 'openai'?)"),
         ({"providers": {"mine": custom("cohere")}}, f"providers.mine.custom_provider_config.base_provider_type: {NOT_YET}: Cohere's own API"),
@@ -220,12 +223,15 @@ def custom(base: str = "openai", **members: Any) -> dict[str, Any]:
         ({"providers": {"my/own": custom()}}, 'providers["my/own"]: a provider\'s name is made of letters, digits, \'-\', \'_\' and \'.\' (clients write name/model)'),
         ({"providers": {"mine": custom(allowed_requests={"chat": True})}}, "providers.mine.custom_provider_config.allowed_requests.chat: unknown request type (did you mean 'chat_completion'?)"),
         ({"providers": {"mine": custom(request_path_overrides={"embedding": "embed"})}}, "providers.mine.custom_provider_config.request_path_overrides: expected paths that begin with '/', or URLs with http:// or https://"),
-        (openai(keys=[{"name": "a", "value": "x"}, {"name": "a", "value": "y"}]), "providers.openai.keys[1].name: another key of this provider has this name already"),
-        (openai(keys=[{"id": "a", "value": "x"}, {"id": "a", "value": "y"}]), "providers.openai.keys[1].id: another key of this provider has this id already"),
-        (openai(keys=[{"value": "x", "name": "openai-2"}, {"value": "y"}]), "providers.openai.keys[1].name: another key of this provider has this name already"),
+        (openai(keys=[{"name": "a", "value": "x", "models": ["*"]}, {"name": "a", "value": "y", "models": ["*"]}]), "providers.openai.keys[1].name: another key of this provider has this name already"),
+        (openai(keys=[{"id": "a", "value": "x", "models": ["*"]}, {"id": "a", "value": "y", "models": ["*"]}]), "providers.openai.keys[1].id: another key of this provider has this id already"),
+        (openai(keys=[{"value": "x", "name": "openai-2", "models": ["*"]}, {"value": "y", "models": ["*"]}]), "providers.openai.keys[1].name: another key of this provider has this name already"),
         (with_key(aliases={"a": "b", "b": "a"}), f"{KEY}.aliases.a: stands for itself: a → b → a"),
         (with_key(aliases={"x": "a", "a": {"model_id": "b"}, "b": "c", "c": "a"}), f"{KEY}.aliases.a: stands for itself: a → b → c → a"),
         (with_network(insecure_skip_verify=True, ca_cert_pem=CERTIFICATE), f"{NETWORK}.insecure_skip_verify: contradicts ca_cert_pem: with it no certificate is checked at all"),
+        (with_network(max_conns_per_host=999), f"{NETWORK}.max_conns_per_host: each call at work has its connection, and concurrency allows 1000: lower that one"),
+        ({"providers": {"openai": {"keys": [{"value": "x"}]}}}, f'{KEY}.models: is missing: the models that this key may serve, or ["*"] for all'),
+        (with_network(extra_headers={"X-A": "1", "x-a": "2"}), f"{NETWORK}.extra_headers.x-a: is there twice: the case of a header's name does not count"),
         ({"server": {"keyfile": "key.pem"}}, "server.keyfile: is given without a certfile"),
         ({"plugins": [{"name": "a", "path": "a:A"}, {"name": "a", "path": "b:B"}]}, "plugins[1].name: another plugin has this name already"),
     ],
@@ -244,6 +250,7 @@ def test_rules(data: dict[str, Any], message: str) -> None:
         {"plugins": [{"name": "a", "path": "a:A"}, {"name": "a", "path": "b:B", "enabled": False}]},
         with_key(aliases={"a": "b", "c": "b", "same": "same"}),
         with_network(insecure_skip_verify=True),
+        openai(network_config={"max_conns_per_host": 8}, concurrency_and_buffer_size={"concurrency": 8}),
         {"server": {"certfile": "both.pem"}},
         {},
     ],
@@ -287,7 +294,15 @@ def test_the_attempts_of_one_call_are_bounded() -> None:
         (openai(prompt_cache={"auto_inject": True}), "providers.openai.prompt_cache"),
         (openai(store_raw_request_response=True), "providers.openai.store_raw_request_response"),
         ({"plugins": [{"name": "semantic_cache"}]}, "plugins[0].name"),
-        ({"providers": {"bedrock": {"keys": [{"value": "x"}]}}}, "providers.bedrock"),
+        ({"client": {"allowed_origins": ["https://app.example.com"]}}, "client.allowed_origins"),
+        ({"client": {"required_headers": ["x-team"]}}, "client.required_headers"),
+        ({"client": {"prometheus_labels": ["team"]}}, "client.prometheus_labels"),
+        (with_network(enforce_http2=True), f"{NETWORK}.enforce_http2"),
+        (openai(openai_config={"disable_store": True}), "providers.openai.openai_config.disable_store"),
+        (openai(proxy_config={"type": "socks5", "url": "socks5://127.0.0.1:1080"}), "providers.openai.proxy_config.type"),
+        (openai(proxy_config={"type": "environment"}), "providers.openai.proxy_config.type"),
+        ({"server": {"stream_comment_after_seconds": 5}}, "server.stream_comment_after_seconds"),
+        ({"providers": {"bedrock": {"keys": [{"value": "x", "models": ["*"]}]}}}, "providers.bedrock"),
     ],
 )  # fmt: skip
 def test_not_yet_supported(data: dict[str, Any], path: str) -> None:
@@ -310,8 +325,11 @@ def test_every_problem_in_the_order_of_the_file() -> None:
         "budget": 1,
         "plugins": [{"name": "x", "placement": "before"}],
         "providers": {
-            "openai": {"network_config": {"max_retries": 99}, "keys": [{"value": "env.NONE"}, {"weight": -1}]},
-            "anthropc": {"keys": [{"value": 1}]},
+            "openai": {
+                "network_config": {"max_retries": 99},
+                "keys": [{"value": "env.NONE", "models": []}, {"weight": -1, "models": []}],
+            },
+            "anthropc": {"keys": [{"value": 1, "models": []}]},
         },
         "client": {"allowed_headers": [3]},
         "version": 5,

@@ -71,4 +71,5 @@ def test_it_is_json_and_says_what_it_is() -> None:
     assert "no effect here" in made["$defs"]["ClientConfig"]["properties"]["initial_pool_size"]["description"]
     assert "Not yet supported" in made["properties"]["governance"]["description"]
     assert made["$defs"]["NetworkConfig"]["properties"]["retry_backoff_initial"]["default"] == "500ms"
+    assert "Not yet" in made["$defs"]["ProxyConfig"]["properties"]["type"]["description"]
     assert "***" not in json.dumps(made)

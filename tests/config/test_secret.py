@@ -8,7 +8,7 @@ import pickle
 import pydantic
 import pytest
 
-from bifrost_trio.config import Config, KeyConfig, Secret
+from bifrost_trio.config import Config, KeyConfig, ProxyConfig, Secret
 from bifrost_trio.errors import ConfigError
 from tests.config.samples import openai
 
@@ -18,9 +18,8 @@ SECRET = "sk-do-not-show"
 def everywhere() -> Config:
     return Config.from_dict(
         openai(
-            keys=[{"value": SECRET}],
+            keys=[{"value": SECRET, "models": ["*"]}],
             network_config={"extra_headers": {"authorization": f"Basic {SECRET}"}},
-            proxy_config={"type": "http", "url": "http://proxy:3128", "username": SECRET, "password": SECRET},
         )
         | {"plugins": [{"name": "audit", "path": "a:A", "config": {"token": SECRET}}]}
     )
@@ -41,6 +40,13 @@ def test_secrets_compare_hash_and_travel_to_a_worker_process() -> None:
     assert not Secret("")
     assert pickle.loads(pickle.dumps(Secret("a"))).reveal() == "a"  # noqa: S301
     assert pickle.loads(pickle.dumps(everywhere())) == everywhere()  # noqa: S301
+
+
+def test_a_proxy_shows_none() -> None:
+    proxy = ProxyConfig.model_validate({"type": "http", "username": SECRET, "password": SECRET})
+    assert proxy.password.reveal() == SECRET
+    assert SECRET not in repr(proxy)
+    assert SECRET not in proxy.model_dump_json()
 
 
 def test_a_configuration_shows_none() -> None:
