@@ -59,6 +59,9 @@ class _Capture:
     async def finish(self, trailer: bytes = b"") -> None:
         self.body += trailer
 
+    def comment(self, head: Headers | None, data: bytes) -> bool:
+        return False
+
     def reset(self) -> None: ...
 
 

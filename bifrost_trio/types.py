@@ -189,6 +189,12 @@ class Sink(Protocol):
     async def start(self, status: int, headers: Headers) -> None: ...
     async def write(self, data: bytes) -> None: ...
     async def finish(self, trailer: bytes = b"") -> None: ...
+    def comment(self, head: Headers | None, data: bytes) -> bool:
+        """Sends bytes of a waiting stream without waiting, behind the head of a 200 where one is given.
+
+        Synchronous; never raises. False: this sink cannot, and nothing was sent.
+        """
+
     def reset(self) -> None:
         """Ends the answer so that nobody can take it for whole. Synchronous; never raises."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from email.utils import formatdate
+
 import trio
 
 from bifrost_trio._wire import Request, RequestReader, render_answer, render_chunk, render_head
@@ -17,6 +20,18 @@ LINGER_BYTES = 1024 * 1024
 """How long, and for how much, a connection that ends before its request was read goes on reading: closing at once
 would reset it and take the answer away from the client (RFC 9112 section 9.6)."""
 
+_date = (0, (b"date", b""))
+
+
+def date_header() -> tuple[bytes, bytes]:
+    """RFC 9110 section 6.6.1 asks a server with a clock for the date; it is written once a second."""
+    global _date
+    now = int(time.time())
+    if now != _date[0]:
+        _date = now, (b"date", formatdate(now, usegmt=True).encode("ascii"))
+    return _date[1]
+
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -30,6 +45,7 @@ class Http1Connection:
     __slots__ = (
         "_answered",
         "_application",
+        "_begun",
         "_cancel",
         "_channel",
         "_chunked",
@@ -50,6 +66,7 @@ class Http1Connection:
         self._reader = RequestReader()
         self._cancel = trio.CancelScope().cancel
         self._answered = False
+        self._begun = False
         self._chunked = True
         self._continue = False
         self._head = False
@@ -124,7 +141,7 @@ class Http1Connection:
 
     async def _serve(self, request: Request) -> bool:
         """Whether another request may follow on this connection."""
-        self._answered = False
+        self._answered = self._begun = False
         self._head = request.method == "HEAD"
         self._chunked = request.minor_version == 1
         self._continue = request.expect_continue
@@ -186,6 +203,7 @@ class Http1Connection:
 
     async def send(self, status: int, headers: Headers, body: bytes) -> None:
         keep_alive = self._stays()
+        headers = [*headers, date_header()]
         await self._write(render_answer(status, headers, body, keep_alive=keep_alive, head=self._head))
         self._channel.on_hangup = None
         self._answered = True
@@ -194,6 +212,8 @@ class Http1Connection:
         """Nothing is written yet: the head goes out with the first bytes of the body."""
         keep_alive = self._stays() and self._chunked
         self._keep_alive = keep_alive
+        self._begun = True
+        headers = [*headers, date_header()]
         self._unsent = render_head(status, headers, keep_alive=keep_alive, chunked=self._chunked)
 
     async def write(self, data: bytes) -> None:
@@ -218,18 +238,36 @@ class Http1Connection:
             self._keep_alive = False
         return self._keep_alive
 
+    def comment(self, head: Headers | None, data: bytes) -> bool:
+        if self._head or not self._chunked:
+            return False
+        if head is not None:
+            self._begun = True
+            self._unsent = render_head(200, [*head, date_header()], keep_alive=self._stays())
+        try:
+            self._channel.send_now(self._take_unsent() + render_chunk(data))
+        except OSError:
+            # The hang-up is about to be seen by the poller; the call is cancelled then.
+            return False
+        return True
+
     def reset(self) -> None:
-        self._keep_alive = False
-        self._unsent = b""
+        """A chunked body without its last chunk is seen to be broken; anything else needs a reset to be."""
         self._answered = True
+        self._keep_alive = False
         self._channel.on_hangup = None
-        self._channel.reset()
+        if self._begun and self._chunked and not self._unsent:
+            self._channel.close()
+        else:
+            self._channel.reset()
+        self._unsent = b""
 
     async def _write(self, data: bytes) -> None:
         try:
             await self._channel.send(data, self._timeouts.write)
         except trio.TooSlowError:
-            self.reset()
+            self._channel.reset()
+            self._keep_alive = False
             raise SlowClient(f"the client took nothing for {self._timeouts.write:g} s") from None
         except (OSError, trio.ClosedResourceError):
             self._keep_alive = False

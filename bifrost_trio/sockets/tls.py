@@ -111,6 +111,10 @@ class TlsSocket:
             self._object.write(data)
         await self._inner.send(self._outgoing.read(), limit)
 
+    def send_now(self, data: bytes) -> None:
+        self._object.write(data)
+        self._inner.send_now(self._outgoing.read())
+
     async def _flush(self, limit: float) -> None:
         data = self._outgoing.read()
         if data:

@@ -8,6 +8,7 @@
 | `options` | what the client's ``x-bf-*`` headers ask for |
 | `reply` | the client's end of a call: states, ``extra_fields``, ``x-bf-*`` headers |
 | `failures` | any error to one answer in the client's own error shape |
+| `heartbeat` | comments for clients that wait for a stream |
 | `listing` | ``GET /v1/models`` |
 | `observation` | ``/health`` and ``/metrics`` |
 | `station` | the station: finds the route, calls its handler |
@@ -15,6 +16,7 @@
 """
 
 from bifrost_trio.transport.asgi import AsgiTransport
+from bifrost_trio.transport.heartbeat import Heartbeat
 from bifrost_trio.transport.inference import Inference
 from bifrost_trio.transport.listing import Listing
 from bifrost_trio.transport.observation import Observation
@@ -28,6 +30,7 @@ __all__ = [
     "BodyBudget",
     "ClientReply",
     "Handler",
+    "Heartbeat",
     "Inference",
     "Listing",
     "Observation",

@@ -99,6 +99,9 @@ class AsgiExchange:
         await self._say({"type": "http.response.body", "body": trailer, "more_body": False})
         self.ended = True
 
+    def comment(self, head: Headers | None, data: bytes) -> bool:
+        return False
+
     def reset(self) -> None:
         """The server resets what is not ended when the application returns; see `AsgiTransport`."""
 

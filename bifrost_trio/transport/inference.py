@@ -11,6 +11,7 @@ import trio
 from bifrost_trio._wire import Envelope, scan
 from bifrost_trio.errors import BodyTooLarge, ClientLeft, GatewayError, InvalidField
 from bifrost_trio.transport.failures import answer_error, as_gateway_error
+from bifrost_trio.transport.heartbeat import Heartbeat
 from bifrost_trio.transport.options import HeaderFilter, read_options
 from bifrost_trio.transport.reading import BodyBudget, Reading, check_media_type
 from bifrost_trio.transport.reply import ClientReply
@@ -43,8 +44,10 @@ class Inference:
         settle: Callable[[Call], None],
         budget: BodyBudget,
         may_forward: HeaderFilter = lambda name: True,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
         """``settle`` is synchronous and must not raise: it runs in the ``finally`` of every call."""
+        self._heartbeat = heartbeat
         self._following = following
         self._settle = settle
         self._budget = budget
@@ -85,7 +88,10 @@ class Inference:
         if request.special:
             call.options = read_options(request, self._may_forward)
             call.id = call.options.request_id
-        await self.run(call, ClientReply(call, sink), self._answer)
+        reply = ClientReply(call, sink)
+        if envelope.stream and self._heartbeat is not None:
+            self._heartbeat.watch(reply, call.accepted_at)
+        await self.run(call, reply, self._answer)
 
     async def run(self, call: Call, reply: ClientReply, on_error: OnError) -> None:
         """Sends a call down the path and settles it, whatever becomes of it."""
@@ -109,7 +115,7 @@ class Inference:
 
     async def _answer(self, call: Call, reply: ClientReply, error: GatewayError) -> None:
         sink = reply.sink
-        if isinstance(error, ClientLeft) or not call.outcome.committed:
+        if isinstance(error, ClientLeft) or not (call.outcome.committed or reply.begun):
             await answer_error(error, sink, call.format, native=call.native, call=call)
             return
         try:

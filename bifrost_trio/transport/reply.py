@@ -7,20 +7,47 @@ import trio
 
 from bifrost_trio._wire import splice_answer
 from bifrost_trio.errors import GatewayError
-from bifrost_trio.types import Attempt, Call, Headers, JsonObject, Sink
+from bifrost_trio.types import Attempt, Call, Headers, JsonObject, Sink, State
 
 __all__ = ["ClientReply", "extra_fields", "fact_headers"]
+
+
+EVENT_STREAM: Headers = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"))
+
+COMMENT = b": waiting\n\n"
+"""A line that begins with a colon is skipped by every reader of event streams (WHATWG HTML, 9.2.6)."""
+
+BOUNDARIES = (b"\n\n", b"\r\n\r\n", b"\r\r")
+"""How an event ends."""
 
 
 class ClientReply:
     """The outermost reply: knows whether anything was committed, adds what the gateway has to say about the call."""
 
-    __slots__ = ("_call", "_started", "sink")
+    __slots__ = ("_begun", "_call", "_last", "sink")
 
     def __init__(self, call: Call, sink: Sink) -> None:
         self._call = call
+        self._begun = False
+        self._last = b""
         self.sink = sink
-        self._started = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether the client has the head of a stream: what goes wrong from then on is told within the stream."""
+        return self._begun
+
+    @property
+    def waiting(self) -> bool:
+        outcome = self._call.outcome
+        return outcome.state is State.OPEN and not outcome.committed
+
+    def comment(self) -> None:
+        """Keeps a waiting client's stream alive; commits to nothing but the status."""
+        head = None if self._begun else EVENT_STREAM
+        if self.sink.comment(head, COMMENT):
+            self._begun = True
+            self._call.outcome.status = 200
 
     def claim(self) -> None:
         self._call.outcome.committed = True
@@ -45,11 +72,13 @@ class ClientReply:
         outcome = self._call.outcome
         outcome.committed = True
         outcome.status = status
-        self._started = True
-        await self.sink.start(status, [*headers, *fact_headers(self._call)])
+        if not self._begun:
+            self._begun = True
+            await self.sink.start(status, [*headers, *fact_headers(self._call)])
 
     async def write(self, data: bytes) -> None:
         self._call.outcome.bytes_out += len(data)
+        self._last = data
         await self.sink.write(data)
 
     async def finish(self, trailer: bytes = b"") -> None:
@@ -57,15 +86,14 @@ class ClientReply:
         await self.sink.finish(trailer)
 
     async def fail(self, error: GatewayError) -> None:
-        """After the commit: the format's error event on a stream that stands between two events, else a reset."""
-        if not self._started:
-            self.sink.reset()
-        elif getattr(error, "told", False):
+        """Once a stream has begun: the format's error event if it stands between two events; never an end that looks
+        whole, unless the client has the provider's own word that it is not."""
+        if self._begun and getattr(error, "told", False):
             await self.sink.finish()
-        else:
+            return
+        if self._begun and (not self._last or self._last.endswith(BOUNDARIES)):
             await self.sink.write(self._call.format.encode_stream_error(error))
-            # Not finished: a client that does not know error events must see a broken stream, never a whole one.
-            self.sink.reset()
+        self.sink.reset()
 
 
 def _extra_bytes(call: Call) -> bytes:
