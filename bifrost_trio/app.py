@@ -26,6 +26,7 @@ from bifrost_trio.router import ListedModel, ModelLists, Router, Targets
 from bifrost_trio.sockets import Poller
 from bifrost_trio.telemetry import Telemetry
 from bifrost_trio.transport import (
+    Admission,
     AsgiTransport,
     BodyBudget,
     Heartbeat,
@@ -127,7 +128,9 @@ class RunningGateway:
         heartbeat = self._heartbeat_of(config.server.stream_comment_after_seconds)
         may_forward = config.client.header_filter_config.allows
         inference = Inference(path, self.telemetry.settle, budget, may_forward, heartbeat)
-        transport = Transport(inference, inference_routes(), self._other_routes(models))
+        client = config.client
+        admission = Admission(client.required_headers, client.allowed_origins, client.allowed_headers)
+        transport = Transport(inference, inference_routes(), self._other_routes(models), admission)
         return Assembly(config, transport, inference, models, attempts, providers, tuple(plugins), budget)
 
     def _heartbeat_of(self, interval: float) -> Heartbeat | None:
@@ -146,8 +149,8 @@ class RunningGateway:
             Route("/openai/v1/models", "GET", listing.openai, openai, native=False),
             Route("/openai/models", "GET", listing.openai, openai, native=False),
             Route("/anthropic/v1/models", "GET", listing.anthropic, anthropic, native=False),
-            Route("/health", "GET", observation.health, openai),
-            Route("/metrics", "GET", observation.metrics, openai),
+            Route("/health", "GET", observation.health, openai, open=True),
+            Route("/metrics", "GET", observation.metrics, openai, open=True),
         ]
 
     async def _retire(self, assembly: Assembly) -> None:

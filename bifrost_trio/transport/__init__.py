@@ -5,6 +5,7 @@
 | `routes` | one table: path and method to operation, format and handler |
 | `inference` | the handler of every inference route: body, call, settling |
 | `reading` | the body of a request: its size, its time, its share of memory; scanned as it comes |
+| `admission` | required headers, and pages of other origins (CORS) |
 | `options` | what the client's ``x-bf-*`` headers ask for |
 | `reply` | the client's end of a call: states, ``extra_fields``, ``x-bf-*`` headers |
 | `failures` | any error to one answer in the client's own error shape |
@@ -15,6 +16,7 @@
 | `asgi` | the same station as an ASGI application |
 """
 
+from bifrost_trio.transport.admission import Admission
 from bifrost_trio.transport.asgi import AsgiTransport
 from bifrost_trio.transport.heartbeat import Heartbeat
 from bifrost_trio.transport.inference import Inference
@@ -26,6 +28,7 @@ from bifrost_trio.transport.routes import Handler, Route, inference_routes
 from bifrost_trio.transport.station import Transport
 
 __all__ = [
+    "Admission",
     "AsgiTransport",
     "BodyBudget",
     "ClientReply",

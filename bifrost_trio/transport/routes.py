@@ -19,7 +19,8 @@ Handler: TypeAlias = Callable[[Request, Body, Sink], Awaitable[None]]
 class Route:
     """A path, the method that it takes, who answers, and in whose error shape.
 
-    HEAD is served wherever GET is (RFC 9110 section 9.3.2).
+    ``open`` routes are for watchers: the headers that the configuration requires are not asked of them. HEAD is served
+    wherever GET is (RFC 9110 section 9.3.2).
     """
 
     path: str
@@ -27,6 +28,7 @@ class Route:
     handler: Handler
     format: Format
     native: bool = True
+    open: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from functools import partial
 
 from bifrost_trio.errors import GatewayError, MethodNotAllowed, RouteNotFound
 from bifrost_trio.formats import FORMATS
+from bifrost_trio.transport.admission import Admission, CorsSink
 from bifrost_trio.transport.failures import answer_error, as_gateway_error
 from bifrost_trio.transport.inference import Inference
 from bifrost_trio.transport.routes import InferenceRoute, Route
@@ -19,8 +20,13 @@ class Transport:
     """The one table of routes. Whatever a handler raises becomes one answer; only cancellation passes through."""
 
     def __init__(
-        self, inference: Inference, inference_routes: Iterable[InferenceRoute], routes: Iterable[Route]
+        self,
+        inference: Inference,
+        inference_routes: Iterable[InferenceRoute],
+        routes: Iterable[Route],
+        admission: Admission | None = None,
     ) -> None:
+        self._admission = admission if admission is not None and admission.needed else None
         self._routes: dict[str, list[Route]] = {}
         for found in inference_routes:
             handler = partial(inference, found)
@@ -39,12 +45,29 @@ class Transport:
         """Answers one request. Never raises a GatewayError."""
         route: Route | None = None
         try:
+            if self._admission is not None:
+                sink, answered = await self._admit(self._admission, request, sink)
+                if answered:
+                    return
             route = self._find(request)
             await route.handler(request, body, sink)
         except Exception as problem:
             error = as_gateway_error(problem)
             format, native = (route.format, route.native) if route is not None else _shape(request.path)
             await answer_error(error, sink, format, native=native, call=None)
+
+    async def _admit(self, admission: Admission, request: Request, sink: Sink) -> tuple[Sink, bool]:
+        """The sink to answer into, and whether the request is answered already (a preflight)."""
+        routes = self._routes.get(request.path)
+        if request.method == "OPTIONS" and routes and request.header(b"access-control-request-method") is not None:
+            await admission.answer_preflight(request, sink, ", ".join(sorted({route.method for route in routes})))
+            return sink, True
+        origin = admission.allowed_origin(request)
+        if origin is not None:
+            sink = CorsSink(sink, origin)
+        if routes and not routes[0].open:
+            admission.check(request)
+        return sink, False
 
     async def refuse(self, error: GatewayError, sink: Sink) -> None:
         """Answers what never became a request: a broken head, one that did not come in time, a full server."""
