@@ -85,8 +85,23 @@ fn the_public_suite_is_judged_as_it_says() {
 #[test]
 fn what_the_grammar_allows() {
     for text in [
-        "0", "-0", "-0.5e+10", "1E9", "12", "true", " null\n", "\"\"", "[]", "{}", "[1,\t2]", r#"{"":{"a":[]}}"#,
-        r#""\"\\\/\b\f\n\r\tA""#, r#""\ud83d\ude00""#, "\"\u{7f}é€😀\"", "[[],{}]", "[false,-1,\"x\"]",
+        "0",
+        "-0",
+        "-0.5e+10",
+        "1E9",
+        "12",
+        "true",
+        " null\n",
+        "\"\"",
+        "[]",
+        "{}",
+        "[1,\t2]",
+        r#"{"":{"a":[]}}"#,
+        r#""\"\\\/\b\f\n\r\tA""#,
+        r#""\ud83d\ude00""#,
+        "\"\u{7f}é€😀\"",
+        "[[],{}]",
+        "[false,-1,\"x\"]",
     ] {
         assert_eq!(check_all(text.as_bytes()), Ok(()), "{text}");
     }
@@ -95,12 +110,48 @@ fn what_the_grammar_allows() {
 #[test]
 fn what_it_does_not_allow_and_where() {
     for (text, at) in [
-        ("", 0), (" ", 1), ("01", 1), ("-", 1), ("-x", 1), ("1.", 2), ("1.x", 2), ("1e", 2), ("+1", 0), (".5", 0),
-        ("tru", 3), ("trux", 3), ("nul", 3), ("NaN", 0), ("'a'", 0), ("\"a", 2), ("\"\n\"", 1), ("\"\\x\"", 2),
-        ("\"\\u00g0\"", 5), ("[1,]", 3), ("[,1]", 1), ("[1 2]", 3), ("{,}", 1), ("{\"a\"}", 4), ("{\"a\":}", 5),
-        ("{\"a\":1,}", 7), ("{1:2}", 1), ("{\"a\":1 \"b\":2}", 7), ("[}", 1), ("[1}", 2), ("{]", 1), ("1 2", 2),
-        ("[1]]", 3), ("\u{feff}[]", 0), ("\u{a0}1", 0), ("/**/1", 0), ("[1]\0", 3),
-        (r#""\ud800""#, 7), (r#""\ud800x""#, 7), (r#""\udc00""#, 6), (r#""\ud800\n""#, 8), (r#""\ud800\ud800""#, 12),
+        ("", 0),
+        (" ", 1),
+        ("01", 1),
+        ("-", 1),
+        ("-x", 1),
+        ("1.", 2),
+        ("1.x", 2),
+        ("1e", 2),
+        ("+1", 0),
+        (".5", 0),
+        ("tru", 3),
+        ("trux", 3),
+        ("nul", 3),
+        ("NaN", 0),
+        ("'a'", 0),
+        ("\"a", 2),
+        ("\"\n\"", 1),
+        ("\"\\x\"", 2),
+        ("\"\\u00g0\"", 5),
+        ("[1,]", 3),
+        ("[,1]", 1),
+        ("[1 2]", 3),
+        ("{,}", 1),
+        ("{\"a\"}", 4),
+        ("{\"a\":}", 5),
+        ("{\"a\":1,}", 7),
+        ("{1:2}", 1),
+        ("{\"a\":1 \"b\":2}", 7),
+        ("[}", 1),
+        ("[1}", 2),
+        ("{]", 1),
+        ("1 2", 2),
+        ("[1]]", 3),
+        ("\u{feff}[]", 0),
+        ("\u{a0}1", 0),
+        ("/**/1", 0),
+        ("[1]\0", 3),
+        (r#""\ud800""#, 7),
+        (r#""\ud800x""#, 7),
+        (r#""\udc00""#, 6),
+        (r#""\ud800\n""#, 8),
+        (r#""\ud800\ud800""#, 12),
     ] {
         assert_eq!(check_all(text.as_bytes()).map_err(|fault| fault.at), Err(at), "{text}");
     }
@@ -108,7 +159,15 @@ fn what_it_does_not_allow_and_where() {
 
 #[test]
 fn utf8_is_checked_across_cuts() {
-    for text in [&b"\"\xff\""[..], b"\"\xc3\"", b"\"\xe2\x82", b"\"\xed\xa0\x80\"", b"\"\xc0\xaf\"", b"\"\xf4\x90\x80\x80\"", b"\xff"] {
+    for text in [
+        &b"\"\xff\""[..],
+        b"\"\xc3\"",
+        b"\"\xe2\x82",
+        b"\"\xed\xa0\x80\"",
+        b"\"\xc0\xaf\"",
+        b"\"\xf4\x90\x80\x80\"",
+        b"\xff",
+    ] {
         assert_eq!(check_all(text).map_err(|fault| fault.what), Err("invalid UTF-8"), "{}", text.escape_ascii());
     }
 }
@@ -155,7 +214,12 @@ fn the_envelope_is_read_from_any_order_of_members() {
 
 #[test]
 fn nothing_is_asked_for() {
-    for body in ["{}", r#"{"a":1}"#, r#"{"stream":null,"fallbacks":null,"max_tokens":null}"#, r#"{"stream":false,"fallbacks":[]}"#] {
+    for body in [
+        "{}",
+        r#"{"a":1}"#,
+        r#"{"stream":null,"fallbacks":null,"max_tokens":null}"#,
+        r#"{"stream":false,"fallbacks":[]}"#,
+    ] {
         let envelope = scan_all(body.as_bytes()).unwrap();
         assert_eq!((envelope.model, envelope.stream, envelope.max_tokens), (None, false, None));
         assert!(envelope.fallbacks.is_empty());
@@ -172,13 +236,22 @@ fn a_body_must_be_an_object() {
 #[test]
 fn a_wrong_type_is_refused_with_the_members_name() {
     for (body, param) in [
-        (r#"{"model":1}"#, "model"), (r#"{"model":null}"#, "model"), (r#"{"model":["a"]}"#, "model"),
-        (r#"{"stream":"true"}"#, "stream"), (r#"{"stream":1}"#, "stream"), (r#"{"stream":{}}"#, "stream"),
-        (r#"{"fallbacks":"a/b"}"#, "fallbacks"), (r#"{"fallbacks":[1]}"#, "fallbacks"),
-        (r#"{"fallbacks":{}}"#, "fallbacks"), (r#"{"fallbacks":[{"provider":"a"}]}"#, "fallbacks"),
-        (r#"{"fallbacks":[{"provider":"a","model":1}]}"#, "fallbacks"), (r#"{"fallbacks":[null]}"#, "fallbacks"),
-        (r#"{"max_tokens":-1}"#, "max_tokens"), (r#"{"max_tokens":1.0}"#, "max_tokens"),
-        (r#"{"max_tokens":"1"}"#, "max_tokens"), (r#"{"max_tokens":99999999999999999999}"#, "max_tokens"),
+        (r#"{"model":1}"#, "model"),
+        (r#"{"model":null}"#, "model"),
+        (r#"{"model":["a"]}"#, "model"),
+        (r#"{"stream":"true"}"#, "stream"),
+        (r#"{"stream":1}"#, "stream"),
+        (r#"{"stream":{}}"#, "stream"),
+        (r#"{"fallbacks":"a/b"}"#, "fallbacks"),
+        (r#"{"fallbacks":[1]}"#, "fallbacks"),
+        (r#"{"fallbacks":{}}"#, "fallbacks"),
+        (r#"{"fallbacks":[{"provider":"a"}]}"#, "fallbacks"),
+        (r#"{"fallbacks":[{"provider":"a","model":1}]}"#, "fallbacks"),
+        (r#"{"fallbacks":[null]}"#, "fallbacks"),
+        (r#"{"max_tokens":-1}"#, "max_tokens"),
+        (r#"{"max_tokens":1.0}"#, "max_tokens"),
+        (r#"{"max_tokens":"1"}"#, "max_tokens"),
+        (r#"{"max_tokens":99999999999999999999}"#, "max_tokens"),
         (r#"{"max_completion_tokens":true}"#, "max_completion_tokens"),
         (r#"{"max_output_tokens":1e3}"#, "max_output_tokens"),
     ] {
@@ -189,11 +262,19 @@ fn a_wrong_type_is_refused_with_the_members_name() {
 #[test]
 fn two_readers_may_not_see_two_bodies() {
     for (body, param) in [
-        (r#"{"model":"a","model":"a"}"#, "model"), (r#"{"model":"a","Model":"b"}"#, "model"),
-        (r#"{"MODEL":"a"}"#, "model"), (r#"{"\u006dodel":"a"}"#, "model"), (r#"{"STREAM":1}"#, "stream"),
-        (r#"{"ſtream":true}"#, "stream"), (r#"{"\u017ftream":true}"#, "stream"),
-        (r#"{"fallbac\u212as":[]}"#, "fallbacks"), ("{\"max_to\u{212a}ens\":1}", "max_tokens"),
-        (r#"{"\u006d\u0061\u0078\u005f\u0063\u006f\u006d\u0070\u006c\u0065\u0074\u0069\u006f\u006e\u005f\u0074\u006f\u006b\u0065\u006e\u0073":1}"#, "max_completion_tokens"),
+        (r#"{"model":"a","model":"a"}"#, "model"),
+        (r#"{"model":"a","Model":"b"}"#, "model"),
+        (r#"{"MODEL":"a"}"#, "model"),
+        (r#"{"\u006dodel":"a"}"#, "model"),
+        (r#"{"STREAM":1}"#, "stream"),
+        (r#"{"ſtream":true}"#, "stream"),
+        (r#"{"\u017ftream":true}"#, "stream"),
+        (r#"{"fallbac\u212as":[]}"#, "fallbacks"),
+        ("{\"max_to\u{212a}ens\":1}", "max_tokens"),
+        (
+            r#"{"\u006d\u0061\u0078\u005f\u0063\u006f\u006d\u0070\u006c\u0065\u0074\u0069\u006f\u006e\u005f\u0074\u006f\u006b\u0065\u006e\u0073":1}"#,
+            "max_completion_tokens",
+        ),
         (r#"{"fallbacks":[],"x":1,"fallbacks":[]}"#, "fallbacks"),
     ] {
         assert_eq!(refused_param(body).as_deref(), Some(param), "{body}");
@@ -248,9 +329,9 @@ fn answer(format: &str, body: &Value) -> Answer {
     scan_answer(Format::named(format).unwrap(), body.to_string().as_bytes()).unwrap()
 }
 
-fn usage(counts: [u64; 5]) -> Option<Usage> {
+fn usage(counts: [u64; 5]) -> Usage {
     let [input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens] = counts;
-    Some(Usage { input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens })
+    Usage { input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens }
 }
 
 #[test]
@@ -260,12 +341,15 @@ fn openai_answers() {
         "prompt_tokens_details": {"cached_tokens": 4}, "completion_tokens_details": {"reasoning_tokens": 3}},
         "choices": [{"finish_reason": "stop", "message": {"content": "x"}}, {"finish_reason": "length"}]});
     let read = answer("openai_chat", &chat);
-    assert_eq!(read.usage, usage([10, 5, 4, 0, 3]));
+    assert_eq!(read.usage, Some(usage([10, 5, 4, 0, 3])));
     assert_eq!((read.finish_reason.as_deref(), read.model.as_deref()), (Some("stop"), Some("gpt\u{e9}")));
     assert!(!read.error);
     let deepseek = json!({"usage": {"prompt_tokens": 9, "prompt_cache_hit_tokens": 8, "prompt_tokens_details": null}});
-    assert_eq!(answer("openai_chat", &deepseek).usage, usage([9, 0, 8, 0, 0]));
-    assert_eq!(answer("openai_embeddings", &json!({"usage": {"prompt_tokens": 7}})).usage, usage([7, 0, 0, 0, 0]));
+    assert_eq!(answer("openai_chat", &deepseek).usage, Some(usage([9, 0, 8, 0, 0])));
+    assert_eq!(
+        answer("openai_embeddings", &json!({"usage": {"prompt_tokens": 7}})).usage,
+        Some(usage([7, 0, 0, 0, 0]))
+    );
     let completion = json!({"choices": [{"text": "x", "finish_reason": null}], "usage": null});
     assert_eq!(answer("openai_completions", &completion), Answer::default());
 }
@@ -276,7 +360,7 @@ fn responses_answers() {
         "input_tokens": 5, "input_tokens_details": {"cached_tokens": 2},
         "output_tokens": 6, "output_tokens_details": {"reasoning_tokens": 1}}});
     let read = answer("openai_responses", &body);
-    assert_eq!(read.usage, usage([5, 6, 2, 0, 1]));
+    assert_eq!(read.usage, Some(usage([5, 6, 2, 0, 1])));
     assert_eq!(read.finish_reason.as_deref(), Some("completed"));
     body["status"] = json!("incomplete");
     body["incomplete_details"] = json!({"reason": "max_output_tokens"});
@@ -290,9 +374,9 @@ fn anthropic_answers() {
         "input_tokens": 1, "cache_creation_input_tokens": 10, "cache_read_input_tokens": 100, "output_tokens": 7,
         "cache_creation": {"ephemeral_5m_input_tokens": 10}}});
     let read = answer("anthropic", &body);
-    assert_eq!(read.usage, usage([111, 7, 100, 10, 0]));
+    assert_eq!(read.usage, Some(usage([111, 7, 100, 10, 0])));
     assert_eq!(read.finish_reason.as_deref(), Some("end_turn"));
-    assert_eq!(answer("anthropic_count_tokens", &json!({"input_tokens": 14})).usage, usage([14, 0, 0, 0, 0]));
+    assert_eq!(answer("anthropic_count_tokens", &json!({"input_tokens": 14})).usage, Some(usage([14, 0, 0, 0, 0])));
     assert!(answer("anthropic", &json!({"type": "error", "error": {"type": "overloaded_error"}})).error);
 }
 
@@ -302,14 +386,22 @@ fn counts_that_are_none_and_counts_that_are_zero() {
     assert_eq!(of(json!({})), None);
     assert_eq!(of(json!({"prompt_tokens": null, "completion_tokens": "7", "total_tokens": 3})), None);
     assert_eq!(of(json!({"prompt_tokens": -4})), None);
-    assert_eq!(of(json!({"prompt_tokens": 0})), usage([0; 5]));
-    assert_eq!(of(json!({"prompt_tokens": 12.0})), usage([12, 0, 0, 0, 0]));
+    assert_eq!(of(json!({"prompt_tokens": 0})), Some(usage([0; 5])));
+    assert_eq!(of(json!({"prompt_tokens": 12.0})), Some(usage([12, 0, 0, 0, 0])));
     assert_eq!(of(json!([1])), None);
 }
 
 #[test]
 fn an_answer_that_is_no_object_is_refused() {
-    for body in ["", "[]", "{", "{}{}", "{\"usage\":{\"prompt_tokens\":1}", "{\"choices\":[{\"finish_reason\":tru}]}", "{\"a\" 1}"] {
+    for body in [
+        "",
+        "[]",
+        "{",
+        "{}{}",
+        "{\"usage\":{\"prompt_tokens\":1}",
+        "{\"choices\":[{\"finish_reason\":tru}]}",
+        "{\"a\" 1}",
+    ] {
         let read = scan_answer(Format::OpenAiChat, body.as_bytes());
         assert!(matches!(read, Err(WireError::Answer { .. })), "{body}");
     }
@@ -336,7 +428,7 @@ fn values() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Whether serde_json takes it. It also refuses numbers that no double holds, which the grammar allows.
+/// Whether `serde_json` takes it. It also refuses numbers that no double holds, which the grammar allows.
 fn serde_takes(text: &[u8]) -> bool {
     match serde_json::from_slice::<Value>(text) {
         Ok(_) => true,

@@ -69,16 +69,16 @@ fn facts_all(format: Format, stream: &str) -> Result<Seen, WireError> {
 
 /// Each frame as an event of its own.
 fn stream(frames: &[&str]) -> String {
-    frames.iter().map(|frame| format!("data: {frame}\n\n")).collect()
+    frames.iter().flat_map(|frame| ["data: ", frame, "\n\n"]).collect()
 }
 
 fn outputs(format: Format, frame: &str) -> bool {
     facts_all(format, &stream(&[frame])).unwrap().0
 }
 
-fn usage(counts: [u64; 5]) -> Option<Usage> {
+fn usage(counts: [u64; 5]) -> Usage {
     let [input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens] = counts;
-    Some(Usage { input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens })
+    Usage { input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens }
 }
 
 // --- events -----------------------------------------------------------------------------------------------------------
@@ -134,15 +134,29 @@ fn an_event_has_a_limit() {
 #[test]
 fn real_output_of_a_chat_stream() {
     for delta in [
-        r#"{"content":"x"}"#, r#"{"content":" "}"#, r#"{"content":"\u0000"}"#, r#"{"content":[{"type":"text"}]}"#,
-        r#"{"reasoning_content":"x"}"#, r#"{"reasoning":"x"}"#, r#"{"refusal":"x"}"#, r#"{"audio":{"data":"x"}}"#,
-        r#"{"tool_calls":[{"function":{"name":"f"}}]}"#, r#"{"function_call":{"name":"f"}}"#,
+        r#"{"content":"x"}"#,
+        r#"{"content":" "}"#,
+        r#"{"content":"\u0000"}"#,
+        r#"{"content":[{"type":"text"}]}"#,
+        r#"{"reasoning_content":"x"}"#,
+        r#"{"reasoning":"x"}"#,
+        r#"{"refusal":"x"}"#,
+        r#"{"audio":{"data":"x"}}"#,
+        r#"{"tool_calls":[{"function":{"name":"f"}}]}"#,
+        r#"{"function_call":{"name":"f"}}"#,
     ] {
         assert!(outputs(Format::OpenAiChat, &format!(r#"{{"choices":[{{"delta":{delta}}}]}}"#)), "{delta}");
     }
     for delta in [
-        "{}", "null", r#"{"role":"assistant"}"#, r#"{"role":"assistant","content":""}"#, r#"{"content":null}"#,
-        r#"{"tool_calls":[]}"#, r#"{"audio":{"id":"a","transcript":""}}"#, r#"{"refusal":null,"reasoning":""}"#,
+        "{}",
+        "null",
+        r#"{"role":"assistant"}"#,
+        r#"{"role":"assistant","content":""}"#,
+        r#"{"content":null}"#,
+        r#"{"tool_calls":[]}"#,
+        r#"{"audio":{"id":"a","transcript":""}}"#,
+        r#"{"content":"","function_call":{"arguments":"","name":""},"tool_calls":null}"#,
+        r#"{"refusal":null,"reasoning":""}"#,
     ] {
         assert!(!outputs(Format::OpenAiChat, &format!(r#"{{"choices":[{{"delta":{delta}}}]}}"#)), "{delta}");
     }
@@ -154,7 +168,8 @@ fn real_output_of_a_chat_stream() {
 #[test]
 fn real_output_of_a_responses_stream() {
     for frame in [
-        r#"{"type":"response.output_text.delta","delta":"x"}"#, r#"{"delta":"x","type":"response.refusal.delta"}"#,
+        r#"{"type":"response.output_text.delta","delta":"x"}"#,
+        r#"{"delta":"x","type":"response.refusal.delta"}"#,
         r#"{"type":"response.reasoning_summary_text.delta","delta":"x"}"#,
         r#"{"type":"response.output_item.added","item":{"id":"1","type":"function_call","name":"f"}}"#,
         r#"{"type":"response.output_item.done","item":{"type":"message"}}"#,
@@ -163,7 +178,8 @@ fn real_output_of_a_responses_stream() {
     }
     for frame in [
         r#"{"type":"response.created","response":{"output":[],"text":{"format":1}}}"#,
-        r#"{"type":"response.in_progress"}"#, r#"{"type":"response.output_text.delta","delta":""}"#,
+        r#"{"type":"response.in_progress"}"#,
+        r#"{"type":"response.output_text.delta","delta":""}"#,
         r#"{"type":"response.output_item.added","item":{"type":"message","content":[]}}"#,
         r#"{"type":"response.output_item.added","item":{"type":"reasoning"}}"#,
         r#"{"type":"response.content_part.added","part":{"type":"output_text","text":""}}"#,
@@ -185,11 +201,13 @@ fn real_output_of_an_anthropic_stream() {
         assert!(outputs(Format::Anthropic, frame), "{frame}");
     }
     for frame in [
-        r#"{"type":"message_start","message":{"content":[],"usage":{"input_tokens":1}}}"#, r#"{"type":"ping"}"#,
+        r#"{"type":"message_start","message":{"content":[],"usage":{"input_tokens":1}}}"#,
+        r#"{"type":"ping"}"#,
         r#"{"type":"content_block_start","content_block":{"type":"text","text":""}}"#,
         r#"{"type":"content_block_start","content_block":{"type":"thinking","thinking":"","signature":""}}"#,
         r#"{"type":"content_block_delta","delta":{"type":"signature_delta","signature":"x"}}"#,
-        r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":""}}"#, r#"{"type":"content_block_stop"}"#,
+        r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":""}}"#,
+        r#"{"type":"content_block_stop"}"#,
     ] {
         assert!(!outputs(Format::Anthropic, frame), "{frame}");
     }
@@ -204,7 +222,7 @@ fn a_chat_stream_to_its_end() {
         r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":2}}}"#,
     ];
     let whole = facts_all(Format::OpenAiChat, &stream(&frames)).unwrap();
-    assert_eq!(whole, (false, true, None, Some("stop".into()), usage([3, 4, 2, 0, 0]), true));
+    assert_eq!(whole, (false, true, None, Some("stop".into()), Some(usage([3, 4, 2, 0, 0])), true));
     let done = facts_all(Format::OpenAiChat, ": keep-alive\r\n\r\ndata: [DONE]\r\n\r\n").unwrap();
     assert_eq!(done, (false, true, None, None, None, true));
     let open = facts_all(Format::OpenAiChat, &stream(&[r#"{"choices":[{"delta":{},"finish_reason":""}]}"#])).unwrap();
@@ -217,9 +235,16 @@ fn a_responses_stream_to_its_end() {
         let frame = format!(
             r#"{{"type":"response.{kind}","response":{{"status":"{kind}","usage":{{"input_tokens":3,"output_tokens":4,"output_tokens_details":{{"reasoning_tokens":2}}}}{rest}}}}}"#
         );
-        (facts_all(Format::OpenAiResponses, &stream(&[r#"{"type":"response.created","response":{"status":"in_progress","usage":null}}"#, &frame])).unwrap(), frame)
+        (
+            facts_all(
+                Format::OpenAiResponses,
+                &stream(&[r#"{"type":"response.created","response":{"status":"in_progress","usage":null}}"#, &frame]),
+            )
+            .unwrap(),
+            frame,
+        )
     };
-    let counts = usage([3, 4, 0, 0, 2]);
+    let counts = Some(usage([3, 4, 0, 0, 2]));
     assert_eq!(end("completed", "").0, (false, true, None, Some("completed".into()), counts, true));
     let incomplete = end("incomplete", r#","incomplete_details":{"reason":"max_output_tokens"}"#).0;
     assert_eq!(incomplete, (false, true, None, Some("max_output_tokens".into()), counts, true));
@@ -235,7 +260,7 @@ fn an_anthropic_stream_to_its_end() {
         r#"{"type":"message_stop"}"#,
     ];
     let whole = facts_all(Format::Anthropic, &stream(&frames)).unwrap();
-    assert_eq!(whole, (false, true, None, Some("end_turn".into()), usage([103, 9, 100, 0, 0]), true));
+    assert_eq!(whole, (false, true, None, Some("end_turn".into()), Some(usage([103, 9, 100, 0, 0])), true));
     assert!(!facts_all(Format::Anthropic, &stream(&frames[..1])).unwrap().1);
     assert!(facts_all(Format::Anthropic, &stream(&frames[2..])).unwrap().1);
 }
@@ -261,7 +286,17 @@ fn data_that_is_no_json_is_refused() {
     for frame in ["x", "[done]", "{", r#"{"choices":[}"#, "{} {}", "{\"a\":\"\\x\"}", "[DONE] x"] {
         assert!(matches!(facts_all(Format::OpenAiChat, &stream(&[frame])), Err(WireError::Answer { .. })), "{frame}");
     }
-    for frame in ["[]", "1", "\"x\"", " {} ", "", " [DONE] ", r#"{"choices":null}"#, r#"{"choices":[1,null,[]]}"#, r#"{"choices":[{"delta":[]}]}"#] {
+    for frame in [
+        "[]",
+        "1",
+        "\"x\"",
+        " {} ",
+        "",
+        " [DONE] ",
+        r#"{"choices":null}"#,
+        r#"{"choices":[1,null,[]]}"#,
+        r#"{"choices":[{"delta":[]}]}"#,
+    ] {
         assert!(facts_all(Format::OpenAiChat, &stream(&[frame])).is_ok(), "{frame}");
     }
     assert!(StreamScan::new(Format::OpenAiEmbeddings).is_err());
@@ -270,7 +305,9 @@ fn data_that_is_no_json_is_refused() {
 #[test]
 fn where_a_foreign_frame_may_follow() {
     let boundary = |stream: &str| facts_all(Format::OpenAiChat, stream).unwrap().5;
-    for stream in ["", "data: {}\n\n", "data: {}\r\n\r\n", "data: {}\r\r", ": x\n", ": x\n\n", "\n", "data: {}\n\n: x\n"] {
+    for stream in
+        ["", "data: {}\n\n", "data: {}\r\n\r\n", "data: {}\r\r", ": x\n", ": x\n\n", "\n", "data: {}\n\n: x\n"]
+    {
         assert!(boundary(stream), "{stream:?}");
     }
     for stream in ["data", "data: {}\n", "data: {}\r\n", "event: x\n", ": x", "data: {}\n\nd", "data: {}\n: x\n"] {

@@ -54,13 +54,7 @@ impl Envelope {
     }
 
     #[pyo3(signature = (prefix, body, model, /))]
-    fn render<'py>(
-        &self,
-        py: Python<'py>,
-        prefix: &[u8],
-        body: &[u8],
-        model: &str,
-    ) -> PyResult<Bound<'py, PyBytes>> {
+    fn render<'py>(&self, py: Python<'py>, prefix: &[u8], body: &[u8], model: &str) -> PyResult<Bound<'py, PyBytes>> {
         let spliced = self.0.splice(body, model)?;
         let mut digits = itoa::Buffer::new();
         let head = [prefix, digits.format(spliced.len()).as_bytes(), b"\r\n\r\n"];

@@ -115,17 +115,19 @@ impl<'a> Frame<'a> {
 
     fn delta(&mut self, reader: &mut Reader<'a>) -> Result<(), Fault> {
         reader.object(|reader, name| match name {
-            b"content" | b"reasoning_content" | b"reasoning" | b"reasoning_details" | b"refusal" | b"tool_calls"
-            | b"function_call" => self.look(reader, true),
-            b"audio" => self.audio(reader),
+            b"content" | b"reasoning_content" | b"reasoning" | b"reasoning_details" | b"refusal" | b"tool_calls" => {
+                self.look(reader, true)
+            }
+            b"audio" | b"function_call" => self.parts(reader),
             _ => reader.skip(),
         })?;
         Ok(())
     }
 
-    fn audio(&mut self, reader: &mut Reader<'a>) -> Result<(), Fault> {
+    /// Some providers write out every member, with empty texts.
+    fn parts(&mut self, reader: &mut Reader<'a>) -> Result<(), Fault> {
         reader.object(|reader, name| match name {
-            b"data" | b"transcript" => self.look(reader, true),
+            b"data" | b"transcript" | b"name" | b"arguments" => self.look(reader, true),
             _ => reader.skip(),
         })?;
         Ok(())

@@ -142,7 +142,10 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     for character in text.chars() {
         match character {
             '"' | '\\' => escaped.extend(['\\', character]),
-            '\0'..='\x1f' => escaped.push_str(&format!("\\u{:04x}", u32::from(character))),
+            '\0'..='\x1f' => {
+                escaped.push_str(if character < '\x10' { "\\u000" } else { "\\u001" });
+                escaped.extend(char::from_digit(u32::from(character) % 16, 16));
+            }
             _ => escaped.push(character),
         }
     }
