@@ -70,7 +70,8 @@ class Request:
     def minor_version(self) -> int:
         """0 or 1."""
     @property
-    def keep_alive(self) -> bool: ...
+    def keep_alive(self) -> bool:
+        """Whether the connection may serve another request (RFC 9112 section 9.3). Never with HTTP/1.0."""
     @property
     def content_length(self) -> int | None:
         """None for a chunked body; 0 where the request has no body."""

@@ -186,7 +186,8 @@ impl Request {
             path: target.path,
             query: target.query,
             minor_version: side.minor,
-            keep_alive: framing.persists(side.minor),
+            // RFC 9112 section 9.3: a client of 1.0 goes on only if the answer says so too, and answers here do not.
+            keep_alive: side.minor == 1 && framing.persists(side.minor),
             content_length: length,
             expects_continue: side.expects && side.minor == 1 && has_body,
             special: side.special,

@@ -230,7 +230,8 @@ def test_absolute_target_overrides_host() -> None:
         (b"1.1", b"close", False),
         (b"1.1", b"Keep-Alive, CLOSE", False),
         (b"1.0", b"", False),
-        (b"1.0", b"foo ,Keep-Alive", True),
+        (b"1.1", b"foo ,Keep-Alive", True),
+        (b"1.0", b"Keep-Alive", False),
         (b"1.0", b"keep-alive, close", False),
     ],
 )
