@@ -10,6 +10,7 @@ from bifrost_trio.catalog import NOT_YET, PROVIDERS, Provider
 from bifrost_trio.config.fill import key_name
 from bifrost_trio.config.findings import Finding, Path
 from bifrost_trio.config.nearest import nearest
+from bifrost_trio.config.outline import misspelt_members
 
 __all__ = ["MAX_ATTEMPTS", "broken_rules"]
 
@@ -32,6 +33,7 @@ def broken_rules(data: Mapping[str, Any]) -> Iterator[Finding]:
             if not lists_allow:
                 yield from _without_models(entry.get("keys"), ("providers", name, "keys"))
     yield from _attempts(providers)
+    yield from misspelt_members(data)
     yield from _plugins(data.get("plugins"))
     server = _object(data, "server")
     if server.get("keyfile") and not server.get("certfile"):

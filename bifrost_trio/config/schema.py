@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from bifrost_trio.config.models import Config
+from bifrost_trio.config.outline import OUTLINE, Names
 from bifrost_trio.config.secret import MASK
 from bifrost_trio.config.waiting import EVERYWHERE, OF_A_PROVIDER
 
@@ -21,7 +22,16 @@ def schema() -> dict[str, Any]:
             definition = owner["properties"][part]["$ref"].rpartition("/")[2]
             member = made["$defs"][definition]["properties"][name]
             member["description"] = f"Not yet supported by this version. {member.get('description', '')}".strip()
+    for part, names in OUTLINE.items():
+        made["properties"][part] |= _of_names(names or {})
     return {"$schema": DIALECT, "title": "bifrost-trio configuration", **_tidied(made)}
+
+
+def _of_names(names: Names) -> dict[str, Any]:
+    """What has these names, or a list of such."""
+    members = {name: _of_names(inner) if inner else {} for name, inner in names.items()}
+    only = {"properties": members, "additionalProperties": False}
+    return {**only, "items": only}
 
 
 def _tidied(node: Any) -> Any:

@@ -56,6 +56,8 @@ def test_what_is_read_is_valid(validator: Any, sample: dict[str, Any]) -> None:
         },
         {"plugins": [{"name": "a", "enable": False}]},
         {"server": {"prot": 1}},
+        {"governance": {"budget": []}},
+        {"governance": {"virtual_keys": [{"provider_configs": [{"allowed_model": []}]}]}},
     ],
 )
 def test_what_is_refused_is_invalid(validator: Any, sample: dict[str, Any]) -> None:
