@@ -9,7 +9,7 @@ from bifrost_trio.errors import GatewayError, InvalidField, MalformedAnswer
 from bifrost_trio.formats import openai_errors
 from bifrost_trio.formats.content import member
 from bifrost_trio.formats.openai_request import translate_request
-from bifrost_trio.formats.openai_stream import ChunkDecoder, ChunkEncoder
+from bifrost_trio.formats.openai_stream import ChunkDecoder, ChunkEncoder, check_choice
 
 if TYPE_CHECKING:
     from bifrost_trio.types import JsonObject, StreamDecoder, StreamEncoder
@@ -53,8 +53,10 @@ class OpenAIChat:
     def decode_answer(self, wire: JsonObject) -> JsonObject:
         """The same. Raises MalformedAnswer where there are no choices."""
         choices = member(wire, "choices")
-        if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+        if not isinstance(choices, list):
             raise MalformedAnswer("The provider's answer is not a chat completion: it has no list of choices.")
+        for choice in choices:
+            check_choice(choice, "message")
         return wire
 
     def encode_answer(self, common: JsonObject) -> JsonObject:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bifrost_trio.errors import ConnectionBroken, MalformedAnswer
 from bifrost_trio.formats.codec import DecodeError, decode
@@ -13,7 +13,23 @@ from bifrost_trio.formats.openai_errors import stream_fault
 if TYPE_CHECKING:
     from bifrost_trio.types import JsonObject
 
-__all__ = ["ChunkDecoder", "ChunkEncoder"]
+__all__ = ["ChunkDecoder", "ChunkEncoder", "check_choice"]
+
+
+def check_choice(choice: Any, member: str) -> None:
+    """A choice has the structure on which translations rely. Raises MalformedAnswer."""
+    message = choice.get(member) if isinstance(choice, dict) else 0
+    if message is not None and not isinstance(message, dict):
+        raise MalformedAnswer("The provider's answer holds a choice that is none.")
+    calls = message.get("tool_calls") if message else None
+    if calls is None:
+        return
+    if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
+        raise MalformedAnswer("The provider's answer holds tool calls that are none.")
+    for call in calls:
+        function = call.get("function")
+        if function is not None and not isinstance(function, dict):
+            raise MalformedAnswer("The provider's answer holds a tool call without a function.")
 
 
 class ChunkDecoder:
@@ -46,8 +62,7 @@ class ChunkDecoder:
                 raise MalformedAnswer("The provider's stream holds a chunk without choices.")
             chunk["choices"] = choices = []
         for choice in choices:
-            if not isinstance(choice, dict):
-                raise MalformedAnswer("The provider's stream holds a choice that is not an object.")
+            check_choice(choice, "delta")
             if choice.get("finish_reason"):
                 self._complete = True
         return (chunk,)

@@ -75,6 +75,9 @@ def encode_part(part: Any, path: str, dropped: list[str]) -> JsonObject | None:
     """A content part as a block; None for an empty text (Anthropic refuses those) and for what was dropped."""
     if isinstance(part, str):
         return {"type": "text", "text": part} if part else None
+    if not isinstance(part, dict):
+        dropped.append(path)
+        return None
     kind = part.get("type")
     if kind == "text":
         return _encode_text(part, path, dropped)

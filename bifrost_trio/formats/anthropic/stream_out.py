@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bifrost_trio.formats.anthropic.lanes import Lanes
 from bifrost_trio.formats.anthropic.vocabulary import safe_id, stop_reason, wire_usage
+from bifrost_trio.formats.codec import compact
 from bifrost_trio.formats.content import reasoning_of, text_of
 from bifrost_trio.formats.events import named_frame
 
@@ -147,8 +148,10 @@ class AnthropicEncoder:
             if call.get("caller") is not None:
                 block["caller"] = call["caller"]
             frames += self._lanes.begin(key, block, tool=True)
-        if function.get("arguments"):
-            frames += self._lanes.add(key, {"type": "input_json_delta", "partial_json": function["arguments"]})
+        arguments = function.get("arguments")
+        if arguments:
+            text = arguments if isinstance(arguments, str) else compact(arguments)
+            frames += self._lanes.add(key, {"type": "input_json_delta", "partial_json": text})
 
     def _call_key(self, call: JsonObject) -> tuple[str, Any]:
         """By index; some compatible providers give every call the same index, or none, and only a new id tells."""

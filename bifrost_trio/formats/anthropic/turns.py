@@ -43,7 +43,7 @@ def decode_assistant(blocks: list[JsonObject]) -> JsonObject:
     thinking, texts, calls, _ = groups
     message: JsonObject = {"role": "assistant", "content": text_of(texts) if texts else None}
     if thinking:
-        message["reasoning_content"] = "".join([block.get("thinking", "") for block in thinking])
+        message["reasoning_content"] = "".join([text for text in map(_thought, thinking) if text])
         message["thinking_blocks"] = thinking
     if calls:
         message["tool_calls"] = [_decode_call(block) for block in calls]
@@ -51,6 +51,11 @@ def decode_assistant(blocks: list[JsonObject]) -> JsonObject:
         message["content_blocks"] = blocks
         _add_annotations(message, texts)
     return message
+
+
+def _thought(block: JsonObject) -> str | None:
+    text = block.get("thinking")
+    return text if isinstance(text, str) else None
 
 
 def _has_more(text: JsonObject) -> bool:
@@ -72,8 +77,9 @@ def _add_annotations(message: JsonObject, texts: list[JsonObject]) -> None:
     """Citations of web pages as OpenAI has them; every citation also stays in its block."""
     annotations, start = [], 0
     for text in texts:
-        end = start + len(text.get("text") or "")
-        for citation in text.get("citations") or ():
+        end = start + len(text_of([text]))
+        citations = text.get("citations")
+        for citation in citations if isinstance(citations, list) else ():
             if isinstance(citation, dict) and isinstance(citation.get("url"), str):
                 where = {"start_index": start, "end_index": end}
                 page = {"url": citation["url"], "title": citation.get("title") or ""}
@@ -93,7 +99,7 @@ def encode_assistant(message: JsonObject, path: str, dropped: list[str] | None) 
     calls = [call for call in encoded if call is not None]
     if isinstance(known, list) and _agrees(known, message, calls):
         by_id = {call["id"]: call for call in calls}
-        return [by_id[safe_id(block["id"])] if block.get("type") == "tool_use" else block for block in known]
+        return [by_id[safe_id(block.get("id"))] if block.get("type") == "tool_use" else block for block in known]
     blocks = _thinking(message, path, dropped)
     content = message.get("content")
     if isinstance(content, str):
