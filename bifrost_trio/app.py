@@ -48,13 +48,13 @@ MakePlugins: TypeAlias = Callable[[Sequence[PluginConfig]], list[Plugin]]
 
 
 def stack(
-    targets: Targets, plugins: list[Plugin], attempts: Mapping[str, Attempts], background: trio.Nursery
+    targets: Targets, plugins: list[Plugin], providers: Mapping[str, Attempts], background: trio.Nursery
 ) -> Station:
-    """The path from the router on; providers and upstream stand inside ``attempts``, server and transport before it.
+    """The path from the router on. ``providers`` stand behind their attempts; server and transport come before it.
 
     Server → Transport → Router → Plugins → MCP → Workers → Providers → Upstream
     """
-    station: Station = Workers(attempts)
+    station: Station = Workers(providers)
     station = Mcp(station)
     if plugins:
         # A station that has nothing to do is not in the path.

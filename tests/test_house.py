@@ -30,7 +30,7 @@ FLOORS = (
     ("words", {"errors", "types", "_wire"}),
     ("tools", {"sockets", "config", "catalog", "formats", "upstream", "store", "prices", "limits", "telemetry"}),
     ("stations", {"server", "transport", "router", "plugins", "mcp", "workers", "providers"}),
-    ("roof", {"", "__main__", "app", "cli", "library", "admin", "testing", "mock"}),
+    ("roof", {"", "__main__", "app", "cli", "library", "admin", "testing", "mock", "serving"}),
 )
 FLOOR = {part: number for number, (_, parts) in enumerate(FLOORS) for part in parts}
 MAX_FILE, MAX_FUNCTION, MAX_MEDIAN = 400, 40, 8

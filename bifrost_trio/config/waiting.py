@@ -16,11 +16,7 @@ _Members: TypeAlias = Mapping[tuple[str, str], tuple[Any, ...]]
 """Member → the values that ask for nothing: Bifrost's default and ours."""
 
 EVERYWHERE: Final[_Members] = {
-    ("client", "allowed_origins"): ([], ["*"]),
-    ("client", "allowed_headers"): ([],),
-    ("client", "required_headers"): ([],),
     ("client", "prometheus_labels"): ([],),
-    ("server", "stream_comment_after_seconds"): (10,),
 }
 OF_A_PROVIDER: Final[_Members] = {
     ("network_config", "enforce_http2"): (False,),

@@ -40,7 +40,8 @@ async def tcp_pair() -> AsyncIterator[tuple[Socket, stdlib_socket.socket, Poller
     """As `pair`, over loopback TCP: only there a peer can reset."""
     poller = Poller()
     with stdlib_socket.create_server(("127.0.0.1", 0)) as listener:
-        theirs = stdlib_socket.create_connection(listener.getsockname())
+        theirs = stdlib_socket.socket()
+        theirs.connect(listener.getsockname())
         ours, _ = listener.accept()
     async with trio.open_nursery() as nursery:
         await nursery.start(poller.run)
@@ -275,7 +276,7 @@ async def test_the_time_waited_is_told(autojump_clock: trio.testing.MockClock) -
 
 
 async def test_a_full_socket_is_waited_for_and_given_up(autojump_clock: trio.testing.MockClock) -> None:
-    async with pair() as (socket, peer, _):
+    async with pair() as (socket, _peer, _):
         began = trio.current_time()
         with pytest.raises(trio.TooSlowError):
             await socket.send(bytes(10_000_000), 30)
