@@ -1,6 +1,6 @@
 """Which JSON codec the formats use: msgspec or orjson, on a chat request of 10 KB and a chunk of 250 bytes.
 
-Run with ``pytest benches/test_codec.py --benchmark-only``. orjson is no dependency; without it msgspec alone is measured.
+Run with ``pytest benches/test_codec.py --benchmark-only``. orjson is no dependency; it may be absent.
 Also what a translation costs beside the codec.
 """
 

@@ -96,16 +96,21 @@ def _check_messages(messages: Any) -> None:
     if messages is None:
         raise InvalidField("messages is required.", "messages", "missing_required_parameter")
     for n, message in enumerate(_list(messages, "messages")):
-        path = f"messages[{n}]"
-        if not isinstance(_object(message, path).get("role"), str):
-            raise InvalidField(f"{path}.role must be a string.", f"{path}.role")
-        content = message.get("content")
-        if content is not None and not isinstance(content, str):
-            for k, part in enumerate(_list(content, f"{path}.content")):
-                if not isinstance(part, str):
-                    _object(part, f"{path}.content[{k}]")
-        for k, call in enumerate(_list(message.get("tool_calls"), f"{path}.tool_calls")):
-            _object(call, f"{path}.tool_calls[{k}]")
+        plain = isinstance(message, dict) and isinstance(message.get("content"), str) and "tool_calls" not in message
+        if not plain or not isinstance(message.get("role"), str):
+            _check_message(message, f"messages[{n}]")
+
+
+def _check_message(message: Any, path: str) -> None:
+    if not isinstance(_object(message, path).get("role"), str):
+        raise InvalidField(f"{path}.role must be a string.", f"{path}.role")
+    content = message.get("content")
+    if content is not None and not isinstance(content, str):
+        for k, part in enumerate(_list(content, f"{path}.content")):
+            if not isinstance(part, str | dict):
+                _object(part, f"{path}.content[{k}]")
+    for k, call in enumerate(_list(message.get("tool_calls"), f"{path}.tool_calls")):
+        _object(call, f"{path}.tool_calls[{k}]")
 
 
 openai_chat = OpenAIChat()

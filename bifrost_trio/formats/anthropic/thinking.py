@@ -50,7 +50,9 @@ def add_thinking(common: JsonObject, wire: JsonObject, dropped: list[str]) -> No
     limit = _limit(common, dropped)
     effort, budget = _wanted(common, dropped)
     native = common.get("client_format") == "anthropic"
-    if common.get("thinking") is not None or native or (effort is None and budget is None):
+    if not native and "thinking" in wire:
+        effort = _check_thinking(wire, effort, dropped)
+    if wire.get("thinking") is not None or native or (effort is None and budget is None):
         _set_effort(wire, effort, dropped)
         wire["max_tokens"] = limit if limit is not None else DEFAULT_MAX_TOKENS + _budget_of(wire.get("thinking"))
     elif effort == "none":
@@ -62,6 +64,19 @@ def add_thinking(common: JsonObject, wire: JsonObject, dropped: list[str]) -> No
         wire["max_tokens"] = DEFAULT_MAX_TOKENS + _BUDGETS.get(str(effort), 0) if limit is None else limit
     else:
         _set_budget(wire, limit, _BUDGETS.get(str(effort), 8192) if budget is None else budget, dropped)
+
+
+def _check_thinking(wire: JsonObject, effort: str | None, dropped: list[str]) -> str | None:
+    """DeepSeek and Z.ai have ``thinking`` too, without a budget: Anthropic wants to know how much. The effort."""
+    thinking = wire["thinking"]
+    kind = thinking.get("type") if isinstance(thinking, dict) else None
+    if kind in ("adaptive", "disabled") or (kind == "enabled" and thinking.get("budget_tokens") is not None):
+        return effort
+    del wire["thinking"]
+    if kind == "enabled":
+        return effort or "medium"
+    dropped.append("thinking")
+    return effort
 
 
 def _limit(common: JsonObject, dropped: list[str]) -> Any:
