@@ -190,8 +190,8 @@ class Bench:
         lanes = [running.gateway.lane(running.address, workload)]
         headers = running.gateway.headers
         wrong, told = 0, []
-        if warm_up and not workload.paced_seconds:
-            (warm,) = run_clients(self.binary, self.cores, workload, lanes, headers, min(warm_up, seconds))
+        if warm_up:
+            (warm,) = run_clients(self.binary, self.cores, workload.warming, lanes, headers, min(warm_up, seconds))
             wrong, told = warm["wrong"], warm["told"]
         cpu = running.process.cpu_when_quiet()
         (seen,) = run_clients(self.binary, self.cores, workload, lanes, headers, seconds)
@@ -225,8 +225,7 @@ def _sitting_lasts(bench: Bench, gateway: Gateway | None) -> float:
         if gateway is None:
             total += 0.0 if workload.turns else around
             continue
-        warm_up = 0.0 if workload.paced_seconds else min(WARM_UP, seconds) + _OVERHEAD
-        total += warm_up + workload.lasts(seconds) + _OVERHEAD
+        total += min(WARM_UP, seconds) + workload.lasts(seconds) + 2 * _OVERHEAD
         if bench.nginx and gateway != bench.nginx and not workload.turns:
             total += NGINX_WARM_UP + _OVERHEAD + 2 * around
     return total

@@ -111,6 +111,8 @@ def _paced(points: Sequence[Point], gateways: Sequence[str], workloads: Sequence
     for workload in workloads:
         if workload.paced_seconds:
             for name in gateways:
+                if not any((p.gateway, p.workload) == (name, workload.name) for p in points):
+                    continue
                 delay = [
                     _unit(_median(_values(points, name, workload, _at("chunk_delay_us", percentile))))
                     for percentile in ("p50", "p99", "max")
@@ -177,13 +179,13 @@ def _processes(sittings: Sequence[Sitting], gateways: Sequence[str]) -> str:
 
 def _notes(points: Sequence[Point], workloads: Sequence[Workload]) -> str:
     lines = [f"VOID, wrong answers: {line}" for line in faults(points)]
-    for workload in workloads:
-        starved = {p.gateway for p in points if p.workload == workload.name and p.starved(workload)}
-        lines += [
-            f"{name}, {workload.title}: in some round less than {CORE_FLOOR:.0%} of the core was its own, so clients"
-            " or others were the limit: those requests/s are void, CPU a request stands"
-            for name in sorted(starved)
-        ]
+    starved = {(p.gateway, w.title) for w in workloads for p in points if p.workload == w.name and p.starved(w)}
+    if starved:
+        where = "; ".join(f"{gateway}, {title}" for gateway, title in sorted(starved))
+        lines.append(
+            f"less than {CORE_FLOOR:.0%} of the core was its own in some round, so clients or others were the limit"
+            f" (those requests/s are void, CPU a request stands): {where}"
+        )
     if points:
         foreign, steal = max(p.foreign for p in points), max(p.steal for p in points)
         verdict = "too noisy to quote" if foreign > NOISY or steal > STEAL else "quiet"

@@ -52,6 +52,11 @@ class Workload:
         return math.ceil(seconds / self.paced_seconds) * self.paced_seconds
 
     @property
+    def warming(self) -> Workload:
+        """What is asked before it is measured: the same route with as many clients, but without pauses."""
+        return replace(self, orders="chunks=3", spread_ms=0) if self.paced_seconds else self
+
+    @property
     def passed_on(self) -> Workload:
         """What nginx is given of it: a plain proxy cannot fall back, so nothing fails there."""
         return replace(self, orders="", fallback=None) if self.fallback else self

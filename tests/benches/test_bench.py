@@ -166,7 +166,7 @@ class TestReport:
         row = next(line for line in text.splitlines() if line.startswith("| chat 1 KB | bare"))
         assert "| void " in row
         assert "500.0 µs" in row
-        assert "those requests/s are void" in text
+        assert "those requests/s are void, CPU a request stands): bare, chat 1 KB" in text
 
 
 class TestProcesses:
