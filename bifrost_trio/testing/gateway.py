@@ -12,6 +12,7 @@ import trio.testing
 
 from bifrost_trio.app import MakePlugins, RunningGateway, open_gateway
 from bifrost_trio.config import Config
+from bifrost_trio.mock import MockProvider
 from bifrost_trio.plugins import Plugin, load_plugins
 from bifrost_trio.server import Server, Timeouts
 from bifrost_trio.sockets import Poller, Socket
@@ -47,8 +48,8 @@ _TWO: dict[str, Any] = {"openai": {}, "anthropic": {}}
 
 @asynccontextmanager
 async def gateway_in_memory(
-    config: Config | Mapping[str, Any] | None,
-    upstream: Upstreams,
+    config: Config | Mapping[str, Any] | None = None,
+    upstream: Upstreams | None = None,
     *,
     plugins: Sequence[Plugin] = (),
     timeouts: Timeouts | None = None,
@@ -56,9 +57,11 @@ async def gateway_in_memory(
 ) -> AsyncIterator[MemoryGateway]:
     """A running gateway; what is not a `Config` goes through `config_for_tests`. Everything ends with the block.
 
-    ``plugins`` run behind those of the configuration. What the block raises comes out as it is.
+    Without ``upstream`` a `MockProvider` answers. ``plugins`` run behind those of the configuration. What the block
+    raises comes out as it is.
     """
     config = config if isinstance(config, Config) else config_for_tests(config)
+    upstream = ScriptedUpstream(MockProvider()) if upstream is None else upstream
     unforeseen = _Unforeseen()
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
@@ -66,9 +69,11 @@ async def gateway_in_memory(
             one.attach(nursery)
         try:
             with unforeseen:
-                async with open_gateway(config, dial=_dial(upstream), make_plugins=_and(plugins)) as gateway:
-                    async with _served(gateway, timeouts, max_connections, unforeseen.messages) as memory:
-                        yield memory
+                async with (
+                    open_gateway(config, dial=_dial(upstream), make_plugins=_and(plugins)) as gateway,
+                    _served(gateway, timeouts, max_connections, unforeseen.messages) as memory,
+                ):
+                    yield memory
         except Exception as error:
             # Raised behind the nursery: what the block raised is not to arrive as a group of one.
             failure = error

@@ -10,8 +10,7 @@ from typing import TypeAlias
 
 import trio
 
-from bifrost_trio.mock.connection import Connection, MockStatistics, Tally
-from bifrost_trio.mock.script import Received, Script
+from bifrost_trio.mock import Connection, MockStatistics, Received, Script, Tally
 from bifrost_trio.sockets import Poller, Socket
 from bifrost_trio.testing.pairs import reset_of, stream_pair
 from bifrost_trio.upstream import Dial
