@@ -1,4 +1,4 @@
-"""Requests, as the providers' pages show them, from one API to the other."""
+"""Requests of an OpenAI client, as the provider's pages show them, to Anthropic's Messages."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from bifrost_trio.errors import InvalidField
-from bifrost_trio.formats import FORMATS, OpenAIChat, anthropic, anthropic_count_tokens, openai_chat
+from bifrost_trio.formats import anthropic, openai_chat
 from bifrost_trio.formats.anthropic.thinking import DEFAULT_MAX_TOKENS
 
 Json = dict[str, Any]
@@ -27,21 +24,12 @@ def to_anthropic(*messages: Json, **members: Any) -> tuple[Json, list[str]]:
     return wire, dropped
 
 
-def to_openai(*messages: Json, form: Any = openai_chat, **members: Any) -> tuple[Json, list[str]]:
-    request = {"model": "gpt-5", "max_tokens": 10, "messages": list(messages), **members}
-    dropped: list[str] = []
-    return form.encode_request(anthropic.decode_request(request), dropped), dropped
-
-
 def user(content: Any) -> Json:
     return {"role": "user", "content": content}
 
 
 def call(name: str, arguments: str, tool_id: str = "call_1") -> Json:
     return {"id": tool_id, "type": "function", "function": {"name": name, "arguments": arguments}}
-
-
-# --- OpenAI's client, Anthropic's provider ---------------------------------------------------------------------------
 
 
 def test_system_and_developer_messages_become_the_system_prompt() -> None:
@@ -289,169 +277,3 @@ def test_a_schema_keeps_name_and_description() -> None:
     schema = {"title": "city", "description": "A city", "type": "object"}
     assert wire["output_config"] == {"format": {"type": "json_schema", "schema": schema}}
     assert dropped == ["response_format.json_schema.strict"]
-
-
-# --- Anthropic's client, OpenAI's provider ---------------------------------------------------------------------------
-
-
-def test_images_of_tool_results_follow_from_the_user() -> None:
-    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}
-    result = {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "see"}, image]}
-    second = {"type": "tool_result", "tool_use_id": "t2", "content": "ok", "is_error": True}
-    wire, dropped = to_openai(
-        {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "f", "input": {"a": [1]}}]},
-        user([result, second, {"type": "text", "text": "go on"}]),
-    )
-    roles = [message["role"] for message in wire["messages"]]
-    assert roles == ["assistant", "tool", "tool", "user", "user"]
-    assert wire["messages"][0]["tool_calls"] == [call("f", '{"a":[1]}', "t1")]
-    assert wire["messages"][1]["content"].startswith("see")
-    assert wire["messages"][3]["content"][1] == {
-        "type": "image_url",
-        "image_url": {"url": f"data:image/png;base64,{PNG}"},
-    }
-    assert dropped == ["messages[2].is_error"]
-
-
-def test_documents_for_openai() -> None:
-    def document(source: Json) -> Json:
-        return {"type": "document", "source": source, "title": "T"}
-
-    sources = [
-        {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="},
-        {"type": "text", "media_type": "text/plain", "data": "plain"},
-        {"type": "url", "url": "https://example.com/a.pdf"},
-        {"type": "file", "file_id": "f1"},
-    ]
-    wire, dropped = to_openai(user([document(source) for source in sources]))
-    assert wire["messages"][0]["content"] == [
-        {"type": "file", "file": {"filename": "T", "file_data": "data:application/pdf;base64,JVBERi0="}},
-        {"type": "text", "text": "plain"},
-        {"type": "file", "file": {"file_id": "f1"}},
-    ]
-    assert dropped == [
-        "messages[0].content[1].file.filename",
-        "messages[0].content[2]",
-        "messages[0].content[3].file.filename",
-    ]
-
-
-def test_what_openai_does_not_know_is_named() -> None:
-    mark = {"type": "ephemeral"}
-    thinking = {"type": "thinking", "thinking": "hm", "signature": "s"}
-    wire, dropped = to_openai(
-        user([{"type": "text", "text": "a", "cache_control": mark}]),
-        {"role": "assistant", "content": [thinking, {"type": "text", "text": "b"}]},
-        user("c"),
-        tools=[
-            {"name": "f", "input_schema": {"type": "object"}, "cache_control": mark},
-            {"type": "web_search_20250305", "name": "web_search"},
-        ],
-    )
-    assert wire["messages"] == [
-        user([{"type": "text", "text": "a"}]),
-        {"role": "assistant", "content": "b"},
-        user("c"),
-    ]
-    assert dropped == [
-        "messages[0].content[0].cache_control",
-        "messages[1].reasoning_content",
-        "messages[1].thinking_blocks",
-        "tools[0].cache_control",
-        "tools[1]",
-    ]
-
-
-def test_a_compatible_provider_may_take_more() -> None:
-    form = OpenAIChat(accepts={"reasoning_content", "cache_control", "top_k"}, limit_member="max_tokens")
-    wire, dropped = to_openai(
-        user([{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}]),
-        {"role": "assistant", "content": [{"type": "thinking", "thinking": "hm", "signature": ""}]},
-        form=form,
-        top_k=3,
-    )
-    assert wire["messages"][0]["content"][0]["cache_control"] == {"type": "ephemeral"}
-    assert wire["messages"][1]["reasoning_content"] == "hm"
-    assert (wire["top_k"], wire["max_tokens"]) == (3, 10)
-    assert dropped == ["messages[1].thinking_blocks"]
-
-
-def test_system_messages_between_turns_stay_there() -> None:
-    messages = [user("a"), {"role": "assistant", "content": "b"}, {"role": "system", "content": [{"type": "x"}]}]
-    request = {"model": "m", "max_tokens": 1, "system": [{"type": "text", "text": "S"}], "messages": messages}
-    assert anthropic.encode_request(anthropic.decode_request(request), []) == request
-
-
-def test_a_changed_turn_is_written_as_changed() -> None:
-    """``content_blocks`` counts only while it agrees with the members that a plugin sees."""
-    cited = {"type": "text", "text": "a", "citations": [{"type": "char_location", "cited_text": "a"}]}
-    request = {"model": "m", "max_tokens": 1, "messages": [{"role": "assistant", "content": [cited]}]}
-    common = anthropic.decode_request(request)
-    assert anthropic.encode_request(common, [])["messages"] == request["messages"]
-    common["messages"][0]["content"] = "[hidden]"
-    wire = anthropic.encode_request(common, [])
-    assert wire["messages"][0]["content"] == [{"type": "text", "text": "[hidden]"}]
-
-
-# --- any input ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("form", "request_", "param"),
-    [
-        (openai_chat, {}, "messages"),
-        (openai_chat, {"messages": "hi"}, "messages"),
-        (openai_chat, {"messages": ["hi"]}, "messages[0]"),
-        (openai_chat, {"messages": [{"content": "hi"}]}, "messages[0].role"),
-        (openai_chat, {"messages": [user([1])]}, "messages[0].content[0]"),
-        (openai_chat, {"messages": [user(5)]}, "messages[0].content"),
-        (openai_chat, {"messages": [], "tools": [1]}, "tools[0]"),
-        (anthropic, {}, "messages"),
-        (anthropic, {"messages": [user(None)]}, "messages[0].content"),
-        (anthropic, {"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role"),
-        (anthropic, {"messages": [], "system": 1}, "system"),
-        (anthropic, {"messages": [], "tool_choice": {"type": "x"}}, "tool_choice.type"),
-        (anthropic_count_tokens, {"messages": 1}, "messages"),
-    ],
-)
-def test_a_request_of_the_wrong_shape_is_refused_by_name(form: Any, request_: Json, param: str) -> None:
-    with pytest.raises(InvalidField) as caught:
-        form.decode_request(request_)
-    assert caught.value.param == param
-
-
-words = st.sampled_from(
-    ["role", "content", "type", "text", "image_url", "url", "file", "file_data", "tool_calls", "function", "name"]
-    + ["arguments", "tool_call_id", "thinking_blocks", "content_blocks", "source", "input", "id", "cache_control"]
-    + ["tool_use", "tool_result", "document", "user", "assistant", "tool", "system", "thinking", "refusal"]
-)
-anything = st.recursive(
-    st.none() | st.booleans() | st.integers(0, 3) | words,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4),
-    max_leaves=12,
-)
-objects = st.dictionaries(words, anything, max_size=4)
-strange = st.dictionaries(
-    st.sampled_from(
-        ["model", "tools", "tool_choice", "system", "stop", "metadata", "thinking", "response_format", "output_config"]
-        + ["reasoning", "reasoning_effort", "max_tokens", "service_tier", "stop_sequences", "stream_options", "user"]
-    ),
-    anything,
-    max_size=4,
-)
-
-
-@settings(max_examples=500)
-@given(
-    st.sampled_from(["openai_chat", "anthropic", "anthropic_count_tokens"]),
-    strange,
-    st.lists(objects, max_size=4) | anything,
-)
-def test_no_request_breaks_a_translation(name: str, request_: Json, messages: Any) -> None:
-    request_ = {**request_, "messages": messages}
-    try:
-        common = FORMATS[name].decode_request(request_)
-    except InvalidField:
-        return
-    for form in (openai_chat, anthropic, anthropic_count_tokens):
-        form.encode_request(common, [])
