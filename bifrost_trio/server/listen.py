@@ -54,10 +54,11 @@ class Server:
     ) -> None:
         self._application = application
         self._poller = poller
-        self._timeouts = timeouts or Timeouts()
-        self._context = context
+        # These three may be changed at any time; connections that are open keep what they have.
+        self.timeouts = timeouts or Timeouts()
+        self.context = context
+        self.max_connections = max_connections
         self._others = others
-        self._max_connections = max_connections
         self._connections: set[Http1Connection] = set()
         self._open = 0
         self._accepted = 0
@@ -82,7 +83,7 @@ class Server:
 
     def accept(self, sock: stdlib_socket.socket, connections: trio.Nursery) -> None:
         """Takes a connected socket; its task runs in ``connections``."""
-        if self._open >= self._max_connections:
+        if self._open >= self.max_connections:
             self._refused += 1
             sock.close()
             return
@@ -98,10 +99,10 @@ class Server:
             self._open -= 1
             return
         try:
-            if self._context is None:
+            if self.context is None:
                 await self._speak_http1(socket, socket, None)
             else:
-                await self._speak_tls(socket, self._context)
+                await self._speak_tls(socket, self.context)
         except Exception:
             log.exception("a connection failed inside the server")
         finally:
@@ -111,7 +112,7 @@ class Server:
     async def _speak_tls(self, socket: Socket, context: ssl.SSLContext) -> None:
         tls = TlsSocket(socket, context, server_side=True)
         try:
-            await tls.handshake(self._timeouts.handshake)
+            await tls.handshake(self.timeouts.handshake)
         except (OSError, trio.TooSlowError, trio.ClosedResourceError):
             return
         if tls.ssl_object.selected_alpn_protocol() == "h2":
@@ -124,7 +125,7 @@ class Server:
             tls.close()
 
     async def _speak_http1(self, channel: Channel, socket: Socket, tls: TlsSocket | None) -> None:
-        connection = Http1Connection(channel, self._application, self._timeouts)
+        connection = Http1Connection(channel, self._application, self.timeouts)
         connection.draining = self.draining
         self._connections.add(connection)
         try:
@@ -144,7 +145,7 @@ class Server:
             connection.drain()
         if self._others is not None:
             self._others.drain()
-        self._serving.deadline = trio.current_time() + self._timeouts.drain
+        self._serving.deadline = trio.current_time() + self.timeouts.drain
 
     def statistics(self) -> ServerStatistics:
         idle = sum(1 for connection in self._connections if connection.idle)

@@ -1,0 +1,88 @@
+"""From a configuration to an exit status."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket as stdlib_socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from bifrost_trio.config import ServerConfig
+from bifrost_trio.serving.alone import serve_alone
+from bifrost_trio.serving.many import serve_many
+from bifrost_trio.serving.settings import ConfigSource, Listening, config_error_in, open_listeners, tls_context
+
+__all__ = ["serve"]
+
+log = logging.getLogger("bifrost_trio.serving")
+
+
+def _tell(listening: Listening) -> None:
+    processes = "1 process" if listening.workers == 1 else f"{listening.workers} processes"
+    sys.stdout.write(f"listening on {', '.join(listening.urls)} ({processes})\n")
+    sys.stdout.flush()
+
+
+def serve(
+    config_path: Path | None,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    log: str = "none",
+    insecure_no_authentication: bool = False,
+    announce: Callable[[Listening], None] = _tell,
+) -> int:
+    """Serves until a signal ends it; the exit status. To be called in the main thread, outside Trio.
+
+    Without ``config_path`` the configuration comes from ``environ`` alone. ``overrides`` are members of ``server`` that
+    the command line sets (None: it does not). ``log``: see `bifrost_trio.telemetry`. ``announce`` is called once, when
+    every process accepts. Raises ConfigError before anything listens, or when no process can start.
+    """
+    _speak()
+    said = {name: value for name, value in (overrides or {}).items() if value is not None}
+    source = ConfigSource(config_path, environ, said, insecure_no_authentication)
+    config = source.read()
+    server = config.server
+    tls_context(server)
+    if not server.loopback:
+        _warn(server.host)
+    listeners = open_listeners(server)
+    try:
+        listening = Listening(_urls(server, listeners), server.workers)
+        if server.workers == 1:
+            return trio.run(serve_alone, source, config, listeners, log, lambda: announce(listening))
+        return trio.run(serve_many, source, config, listeners, log, lambda: announce(listening))
+    except BaseExceptionGroup as group:
+        raise config_error_in(group) or group from None
+    finally:
+        for listener in listeners:
+            listener.close()
+
+
+def _speak() -> None:
+    """What the processes have to say about themselves goes to stderr, unless the program around has its own way."""
+    logger = logging.getLogger("bifrost_trio")
+    if not logger.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s [%(process)d] %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+
+
+def _warn(host: str) -> None:
+    log.warning("insecure: %s can be reached from other machines and no authentication is asked for", host)
+
+
+def _urls(server: ServerConfig, listeners: Sequence[stdlib_socket.socket]) -> tuple[str, ...]:
+    scheme = "http" if server.certfile is None else "https"
+    return tuple(f"{scheme}://{_authority(listener.getsockname())}" for listener in listeners)
+
+
+def _authority(address: tuple[Any, ...]) -> str:
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ipaddress.ip_address(host).version == 6 else f"{host}:{port}"

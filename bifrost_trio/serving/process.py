@@ -1,0 +1,113 @@
+"""One serving process: a gateway, its server, and what may happen to them: reloading, draining."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import socket as stdlib_socket
+from collections.abc import Callable, Sequence
+
+import trio
+
+from bifrost_trio.app import RunningGateway, open_gateway
+from bifrost_trio.config import Config, format_problems
+from bifrost_trio.errors import ConfigError
+from bifrost_trio.server import Server
+from bifrost_trio.serving.settings import needs_restart, timeouts_of, tls_context
+from bifrost_trio.telemetry import Telemetry
+
+__all__ = ["ServingProcess"]
+
+log = logging.getLogger("bifrost_trio.serving")
+
+
+class ServingProcess:
+    """Serves on ``listeners``, which become its own, until it is drained."""
+
+    def __init__(self, config: Config, listeners: Sequence[stdlib_socket.socket], telemetry: Telemetry) -> None:
+        self.started_with = config.server
+        self._config = config
+        self._listeners = list(listeners)
+        self._telemetry = telemetry
+        self._gateway: RunningGateway | None = None
+        self._server: Server | None = None
+        self._run = trio.CancelScope()
+        self._reloading = trio.Lock()
+        self.draining = False
+
+    async def run(self, accepting: Callable[[], None]) -> None:
+        """Calls ``accepting`` when clients may come. Returns when drained, and everything has ended.
+
+        Raises ConfigError, within the groups of the nurseries around it, where the configuration cannot be used.
+        """
+        try:
+            with self._run:
+                await self._serve(accepting)
+        finally:
+            self._close_listeners()
+
+    async def _serve(self, accepting: Callable[[], None]) -> None:
+        server_config = self._config.server
+        context = tls_context(server_config)
+        async with open_gateway(self._config, telemetry=self._telemetry) as gateway:
+            self._gateway = gateway
+            self._server = server = Server(
+                gateway,
+                gateway.poller,
+                timeouts=timeouts_of(server_config),
+                context=context,
+                max_connections=server_config.max_connections,
+            )
+            async with trio.open_nursery() as nursery:
+                await nursery.start(server.serve, self._listeners)
+                accepting()
+
+    def drain(self) -> None:
+        """No new connections; calls in flight may finish within ``server.drain_timeout_in_seconds``."""
+        self.draining = True
+        if self._server is None:
+            self._run.cancel()
+            return
+        self._server.drain()
+        self._close_listeners()
+
+    def _close_listeners(self) -> None:
+        # At once, not when the last call is over: a client or a successor that comes now must not wait in the queue.
+        while self._listeners:
+            listener = self._listeners.pop()
+            trio.lowlevel.notify_closing(listener)
+            listener.close()
+
+    async def reload(self, read: Callable[[], Config]) -> bool:
+        """Takes another configuration into use, or logs every reason why not and changes nothing. Whether it did."""
+        async with self._reloading:
+            if self._gateway is None or self._server is None or self.draining:
+                return False
+            try:
+                config = read()
+                context = tls_context(config.server)
+                # What was frozen is never collected: the stations that go are to be seen again.
+                gc.unfreeze()
+                await self._gateway.use(config)
+            except ConfigError as error:
+                problems = format_problems(error.problems)
+                log.error("the configuration was not reloaded, the old one stays in use:\n%s", problems)
+                return False
+            except Exception:
+                log.exception("the configuration was not reloaded, the old one stays in use")
+                return False
+            finally:
+                gc.collect()
+                gc.freeze()
+            self._adopt(config, self._server, context)
+            return True
+
+    def _adopt(self, config: Config, server: Server, context: object) -> None:
+        self._config = config
+        for member in needs_restart(self.started_with, config.server):
+            log.warning("%s has changed; that needs a restart", member)
+        if (context is None) == (self.started_with.certfile is None):
+            server.context = context  # type: ignore[assignment]
+        server.timeouts = timeouts_of(config.server)
+        server.max_connections = config.server.max_connections
+        log.info("the configuration was reloaded")
