@@ -29,7 +29,7 @@ from bifrost_trio.app import RunningGateway, open_gateway
 from bifrost_trio.config import Config, load
 from bifrost_trio.errors import ClientGone, GatewayError
 from bifrost_trio.formats import FORMATS
-from bifrost_trio.transport import ClientReply, Inference
+from bifrost_trio.transport import ClientReply
 from bifrost_trio.types import Call, Headers, JsonObject, Operation, Options
 
 __all__ = ["Chunks", "Gateway"]
@@ -183,14 +183,14 @@ class Gateway:
 
     async def _feed(self, call: Call, pieces: trio.MemorySendChannel[bytes]) -> None:
         async with pieces:
-            await self._inference().run(call, ClientReply(call, _Pipe(pieces)), _keep)
+            await self.running.assembly.inference.run(call, ClientReply(call, _Pipe(pieces)), _keep)
 
     async def _whole(self, operation: Operation, body: JsonObject, options: Options | None) -> JsonObject:
         if body.get("stream"):
             raise ValueError("stream=True belongs to Gateway.stream()")
         call = self._call(operation, body, options)
         capture = _Capture()
-        await self._inference().run(call, ClientReply(call, capture), _raise)
+        await self.running.assembly.inference.run(call, ClientReply(call, capture), _raise)
         answer: JsonObject = msgspec.json.decode(capture.body)
         return answer
 
@@ -200,10 +200,12 @@ class Gateway:
             operation, FORMATS[_FORMATS[operation]], None, data, scan(data), trio.current_time(), options=options
         )
 
-    def _inference(self) -> Inference:
+    @property
+    def running(self) -> RunningGateway:
+        """The gateway behind it, for its statistics and for `RunningGateway.use`. Raises RuntimeError when not open."""
         if self._running is None:
             raise RuntimeError("the gateway is not open: use `async with Gateway(...) as gateway`")
-        return self._running.assembly.inference
+        return self._running
 
 
 async def _raise(call: Call, reply: ClientReply, error: GatewayError) -> None:
