@@ -87,7 +87,8 @@ class ProviderFault(ProviderAnswered):
 class StreamFault(ProviderError):
     """An error frame inside a stream that began with 200. ``frame`` is its JSON, as the provider sent it.
 
-    ``told``: the client has it already, as the provider said it. ``status`` is the true one where the frame tells it (an overloaded Anthropic says 529), else 502.
+    ``told``: the client has it already, as the provider said it. ``status`` is the true one where the frame tells it
+    (an overloaded Anthropic says 529), else 502.
     """
 
     retry = Retry.SAME_KEY
