@@ -37,7 +37,7 @@ def _response(wire: JsonObject, said: Said, number: int, status: str, output: li
 def _usage(said: Said) -> JsonObject:
     return {
         "input_tokens": said.input_tokens,
-        "input_tokens_details": {"cached_tokens": 0},
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
         "output_tokens": said.output_tokens,
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": said.input_tokens + said.output_tokens,
@@ -84,8 +84,8 @@ def response_frames(wire: JsonObject, said: Said, number: int) -> Frames:
 def _text_events(said: Said, place: JsonObject) -> Iterator[JsonObject]:
     yield {"type": "response.content_part.added", **place, "part": _part("")}
     for piece in said.pieces:
-        yield {"type": "response.output_text.delta", **place, "delta": piece}
-    yield {"type": "response.output_text.done", **place, "text": said.text}
+        yield {"type": "response.output_text.delta", **place, "delta": piece, "logprobs": []}
+    yield {"type": "response.output_text.done", **place, "text": said.text, "logprobs": []}
     yield {"type": "response.content_part.done", **place, "part": _part(said.text)}
 
 

@@ -12,7 +12,6 @@ import trio.testing
 
 from bifrost_trio.app import MakePlugins, RunningGateway, open_gateway
 from bifrost_trio.config import Config
-from bifrost_trio.mock import MockProvider
 from bifrost_trio.plugins import Plugin, load_plugins
 from bifrost_trio.server import Server, Timeouts
 from bifrost_trio.sockets import Poller, Socket
@@ -57,11 +56,11 @@ async def gateway_in_memory(
 ) -> AsyncIterator[MemoryGateway]:
     """A running gateway; what is not a `Config` goes through `config_for_tests`. Everything ends with the block.
 
-    Without ``upstream`` a `MockProvider` answers. ``plugins`` run behind those of the configuration. What the block
+    Without ``upstream`` a mock provider answers. ``plugins`` run behind those of the configuration. What the block
     raises comes out as it is.
     """
     config = config if isinstance(config, Config) else config_for_tests(config)
-    upstream = ScriptedUpstream(MockProvider()) if upstream is None else upstream
+    upstream = ScriptedUpstream() if upstream is None else upstream
     unforeseen = _Unforeseen()
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:

@@ -10,15 +10,16 @@ from typing import TypeAlias
 
 import trio
 
-from bifrost_trio.mock import Connection, MockStatistics, Received, Script, Tally
+from bifrost_trio.mock import Connection, MockProvider, MockStatistics, Received, Script, Tally
 from bifrost_trio.sockets import Poller, Socket
 from bifrost_trio.testing.pairs import reset_of, stream_pair
 from bifrost_trio.upstream import Dial
 
 __all__ = ["Connecting", "PlayedAnswer", "ScriptedUpstream"]
 
-PlayedAnswer: TypeAlias = bytes | Script | Callable[[Received], "bytes | Script | Awaitable[bytes | Script]"]
-"""A recorded answer, head and all; a script; or a function of the request, plain or async, that gives either."""
+PlayedAnswer: TypeAlias = str | bytes | Script | Callable[[Received], "bytes | Script | Awaitable[bytes | Script]"]
+"""Words for a `MockProvider` (``"status=500"``); a recorded answer, head and all; a script; or a function of the request,
+plain or async, that gives one of the last two."""
 
 
 class Connecting(enum.Enum):
@@ -32,13 +33,12 @@ class Connecting(enum.Enum):
 class ScriptedUpstream:
     """Plays ``answers`` one after another, one to a request, the last one for ever, and records every request.
 
+    Without any it is a `MockProvider`.
     ``requests`` are those received, in order; ``connecting`` may be changed at any time.
     """
 
     def __init__(self, *answers: PlayedAnswer, connecting: Connecting = Connecting.AT_ONCE) -> None:
-        if not answers:
-            raise ValueError("an upstream needs at least one answer to play")
-        self.answers = list(answers)
+        self.answers = [MockProvider(one) if isinstance(one, str) else one for one in answers or ("",)]
         self.connecting = connecting
         self.requests: list[Received] = []
         self.dialled = 0
