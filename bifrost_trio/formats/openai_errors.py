@@ -55,6 +55,8 @@ def stream_fault(frame: bytes, inner: JsonObject | None = None) -> StreamFault:
     ``inner`` is the error object itself, where it does not stand under ``error``.
     """
     message, kind, code, _ = read_error(502, frame if inner is None else encode(inner))
+    if kind == "error":  # the name of the event, in the Responses API
+        kind = None
     if code is not None and code.isdigit() and 400 <= int(code) < 600:
         status = int(code)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
-from bifrost_trio.formats.content import text_of
+from bifrost_trio.formats.content import member, text_of
 
 if TYPE_CHECKING:
     from bifrost_trio.types import JsonObject
@@ -74,6 +74,8 @@ def _part(part: JsonObject, path: str, accepts: Set[str], dropped: list[str]) ->
         kept = {"type": "image_url", "image_url": part["image_url"]}
     elif kind == "file":
         kept = _file(part["file"], path, dropped)
+    elif kind in ("search_result", "document"):
+        return _readable(part, path, dropped)
     else:
         kept = None
     if kept is None:
@@ -86,6 +88,20 @@ def _part(part: JsonObject, path: str, accepts: Set[str], dropped: list[str]) ->
             else:
                 dropped.append(f"{path}.{name}")
     return kept
+
+
+def _readable(part: JsonObject, path: str, dropped: list[str]) -> JsonObject | None:
+    """Anthropic's search results, and documents made of blocks, as the text that is in them."""
+    source = part.get("source")
+    content = part.get("content") if part["type"] == "search_result" else member(source, "content")
+    text = text_of(content)
+    if not text:
+        dropped.append(path)
+        return None
+    heads = [word for word in (part.get("title"), source) if isinstance(word, str)]
+    known = ("type", "title", "source", "content")
+    dropped += [f"{path}.{name}" for name, value in part.items() if value is not None and name not in known]
+    return {"type": "text", "text": "\n".join([*heads, text])}
 
 
 def _file(file: JsonObject, path: str, dropped: list[str]) -> JsonObject | None:
@@ -111,7 +127,8 @@ def _tool(message: JsonObject, path: str, accepts: Set[str], moved: list[JsonObj
         kept["content"] = [part for part in parts if part["type"] == "text"]
         others = [part for part in parts if part["type"] != "text"]
         if others:
-            kept["content"].append({"type": "text", "text": "(see the attachment in the next user message)"})
+            if not kept["content"]:
+                kept["content"].append({"type": "text", "text": "(attached to the next message)"})
             moved.append({"type": "text", "text": f"Attachment of the result of tool call {kept.get('tool_call_id')}:"})
             moved += others
         if all(len(part) == 2 for part in kept["content"]):

@@ -230,6 +230,25 @@ def test_effort_without_room_is_named() -> None:
     assert dropped == ["reasoning_effort"]
 
 
+@pytest.mark.parametrize(
+    ("blocks", "budget"), [([], None), ([{"type": "thinking", "thinking": "", "signature": "s"}], 8192)]
+)
+def test_a_tool_loop_without_its_thinking_goes_on_without(blocks: list[Json], budget: int | None) -> None:
+    calls = {"role": "assistant", "content": None, "tool_calls": [call("f", "{}")], "thinking_blocks": blocks}
+    result = {"role": "tool", "tool_call_id": "call_1", "content": "x"}
+    wire, dropped = to_anthropic(user("x"), calls, result, reasoning_effort="medium")
+    assert wire.get("thinking", {}).get("budget_tokens") == budget
+    assert dropped == ([] if budget else ["reasoning_effort"])
+
+
+def test_thinking_without_a_budget_gets_one() -> None:
+    """As DeepSeek's clients ask for it."""
+    wire, dropped = to_anthropic(user("x"), thinking={"type": "enabled"})
+    assert wire["thinking"] == {"type": "enabled", "budget_tokens": 8192}
+    assert dropped == []
+    assert to_anthropic(user("x"), thinking={"clear_thinking": False})[1] == ["thinking"]
+
+
 def test_thinking_is_switched_off() -> None:
     assert to_anthropic(user("x"), reasoning_effort="none")[0]["thinking"] == {"type": "disabled"}
 

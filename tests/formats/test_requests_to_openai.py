@@ -66,6 +66,15 @@ def test_documents_for_openai() -> None:
     ]
 
 
+def test_search_results_are_read_as_text() -> None:
+    texts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    found = {"type": "search_result", "source": "https://a.example", "title": "T", "content": texts, "citations": {}}
+    made = {"type": "document", "source": {"type": "content", "content": texts}}
+    wire, dropped = to_openai(user([found, made]))
+    assert [part["text"] for part in wire["messages"][0]["content"]] == ["T\nhttps://a.example\nab", "ab"]
+    assert dropped == ["messages[0].content[0].citations"]
+
+
 def test_what_openai_does_not_know_is_named() -> None:
     mark = {"type": "ephemeral"}
     thinking = {"type": "thinking", "thinking": "hm", "signature": "s"}

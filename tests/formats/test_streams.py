@@ -180,6 +180,13 @@ def test_openai_to_anthropic(tools: Any) -> None:
     }
 
 
+def test_what_comes_before_the_first_choice_does_not_begin_the_message(tools: Any) -> None:
+    early = {"id": "", "model": "", "choices": [], "prompt_filter_results": []}
+    message = tools.read_message(tools.encode_stream(anthropic, [early, chunk({"content": "a"}), chunk({}, "stop")]))
+    assert (message["id"], message["model"]) == ("c1", "m")
+    assert tools.read_message(tools.encode_stream(anthropic, [early]))["id"].startswith("msg_")
+
+
 def test_tool_calls_are_sent_as_they_come(tools: Any) -> None:
     """Only calls whose pieces are mixed have to wait."""
     encoder = anthropic.stream_encoder({})
@@ -346,7 +353,9 @@ def test_a_failed_response_is_a_fault(tools: Any) -> None:
     told = {"type": "error", "code": "rate_limit_exceeded", "message": "Slow down.", "param": None}
     with pytest.raises(StreamFault) as caught:
         tools.decode_stream(FORMATS["openai_responses"], frame(told))
-    assert (caught.value.status, caught.value.message) == (429, "Slow down.")
+    error = caught.value
+    assert (error.status, error.message, error.code) == (429, "Slow down.", "rate_limit_exceeded")
+    assert error.type == "provider_error"
 
 
 def test_completions_pass(tools: Any) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bifrost_trio.errors import MalformedAnswer
 from bifrost_trio.formats.anthropic.turns import decode_assistant, encode_assistant
-from bifrost_trio.formats.anthropic.vocabulary import common_usage, finish_reason, stop_reason, wire_usage
+from bifrost_trio.formats.anthropic.vocabulary import common_usage, finish_reason, new_id, stop_reason, wire_usage
 from bifrost_trio.formats.content import member
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def encode_answer(common: JsonObject) -> JsonObject:
     content = encode_assistant(message, "message", None)
     reason, sequence = stop_reason(choice, bool(message.get("tool_calls")))
     wire: JsonObject = {
-        "id": common.get("id", ""),
+        "id": common.get("id") or new_id(),
         "type": "message",
         "role": "assistant",
         "model": common.get("model", ""),

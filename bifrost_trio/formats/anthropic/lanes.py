@@ -52,10 +52,6 @@ class Lanes:
         self._closed: set[Any] = set()
         self._index = 0
 
-    def has(self, key: Any) -> bool:
-        """Whether a block of that key was ever begun."""
-        return key in self._closed or any(lane.key == key for lane in self._lanes)
-
     def last(self) -> Any:
         """The key of the block begun last, if it may still go on."""
         return self._lanes[-1].key if self._lanes else None

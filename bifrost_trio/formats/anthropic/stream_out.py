@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bifrost_trio.formats.anthropic.lanes import Lanes
-from bifrost_trio.formats.anthropic.vocabulary import safe_id, stop_reason, wire_usage
+from bifrost_trio.formats.anthropic.vocabulary import new_id, safe_id, stop_reason, wire_usage
 from bifrost_trio.formats.codec import compact
 from bifrost_trio.formats.content import reasoning_of, text_of
 from bifrost_trio.formats.events import named_frame
@@ -39,7 +39,9 @@ class AnthropicEncoder:
         self._count = 0
 
     def encode(self, chunk: JsonObject) -> bytes:
-        frames = [] if self._started else [self._start(chunk)]
+        frames: list[bytes] = []
+        if not self._started and (chunk.get("choices") or chunk.get("id")):  # Azure's filter results come before
+            frames.append(self._start(chunk))
         if isinstance(chunk.get("usage"), dict):
             self._usage = chunk["usage"]
         for name in _EXTRAS:
@@ -73,7 +75,7 @@ class AnthropicEncoder:
     def _start(self, chunk: JsonObject) -> bytes:
         self._started = True
         message: JsonObject = {
-            "id": chunk.get("id") or "msg",
+            "id": chunk.get("id") or new_id(),
             "type": "message",
             "role": "assistant",
             "model": chunk.get("model") or self._model,

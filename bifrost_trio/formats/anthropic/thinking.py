@@ -63,7 +63,9 @@ def add_thinking(common: JsonObject, wire: JsonObject, dropped: list[str]) -> No
         _set_effort(wire, effort, dropped)
         wire["max_tokens"] = DEFAULT_MAX_TOKENS + _BUDGETS.get(str(effort), 0) if limit is None else limit
     else:
-        _set_budget(wire, limit, _BUDGETS.get(str(effort), 8192) if budget is None else budget, dropped)
+        budget = _BUDGETS.get(str(effort), _BUDGETS["medium"]) if budget is None else budget
+        if not _set_budget(wire, limit, budget):
+            dropped.append(next(n for n in ("reasoning_effort", "reasoning", "thinking") if common.get(n) is not None))
 
 
 def _check_thinking(wire: JsonObject, effort: str | None, dropped: list[str]) -> str | None:
@@ -114,13 +116,25 @@ def _set_effort(wire: JsonObject, effort: str | None, dropped: list[str]) -> Non
         wire.setdefault("output_config", {})["effort"] = _EFFORTS.get(effort, effort)
 
 
-def _set_budget(wire: JsonObject, limit: Any, budget: int, dropped: list[str]) -> None:
-    if not isinstance(limit, int):
-        wire["thinking"] = {"type": "enabled", "budget_tokens": max(MIN_BUDGET, budget)}
-        wire["max_tokens"] = DEFAULT_MAX_TOKENS + max(MIN_BUDGET, budget)
-        return
-    wire["max_tokens"] = limit
-    if limit > MIN_BUDGET:
-        wire["thinking"] = {"type": "enabled", "budget_tokens": max(MIN_BUDGET, min(budget, limit // 2))}
-    else:
-        dropped.append("reasoning_effort")
+def _set_budget(wire: JsonObject, limit: Any, budget: int) -> bool:
+    """Whether there is room for thinking."""
+    room = limit // 2 if isinstance(limit, int) else budget
+    if (isinstance(limit, int) and limit <= MIN_BUDGET) or _lost_its_thoughts(wire["messages"]):
+        wire["max_tokens"] = DEFAULT_MAX_TOKENS if limit is None else limit
+        return False
+    budget = max(MIN_BUDGET, min(budget, room))
+    wire["thinking"] = {"type": "enabled", "budget_tokens": budget}
+    wire["max_tokens"] = DEFAULT_MAX_TOKENS + budget if limit is None else limit
+    return True
+
+
+def _lost_its_thoughts(turns: list[JsonObject]) -> bool:
+    """Whether the last turn of the assistant called tools and does not begin with its thinking.
+
+    With a budget Anthropic refuses such a turn ("Preserving thinking blocks"); most OpenAI clients do not send thinking
+    back, so that the rest of their tool loop has to do without.
+    """
+    last = next((turn["content"] for turn in reversed(turns) if turn["role"] == "assistant"), None)
+    if not isinstance(last, list) or not any(block.get("type") == "tool_use" for block in last):
+        return False
+    return last[0].get("type") not in ("thinking", "redacted_thinking")

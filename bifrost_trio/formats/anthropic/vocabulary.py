@@ -6,12 +6,13 @@ Sources: platform.claude.com "Handling stop reasons", "Messages", "Prompt cachin
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bifrost_trio.types import JsonObject
 
-__all__ = ["common_usage", "finish_reason", "safe_id", "stop_reason", "wire_usage"]
+__all__ = ["common_usage", "finish_reason", "new_id", "safe_id", "stop_reason", "wire_usage"]
 
 _FINISH = {
     "end_turn": "stop",
@@ -131,6 +132,11 @@ def _add_thinking_tokens(wire: JsonObject, usage: JsonObject) -> None:
     details = usage.get("completion_tokens_details")
     if isinstance(details, dict) and "output_tokens_details" not in wire and _count(details.get("reasoning_tokens")):
         wire["output_tokens_details"] = {"thinking_tokens": details["reasoning_tokens"]}
+
+
+def new_id() -> str:
+    """A message's id where the provider gave none."""
+    return f"msg_{uuid.uuid4().hex}"
 
 
 def safe_id(tool_id: Any) -> str:
