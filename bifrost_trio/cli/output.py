@@ -1,0 +1,74 @@
+"""Words to the terminal; errors in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from typing import TextIO
+
+__all__ = ["Ending", "Style", "UsageError", "complain", "ends_quietly", "say"]
+
+PROGRAM = "bifrost-trio"
+INTERRUPTED = 130
+"""A shell's status for what Ctrl-C broke off: 128 and SIGINT's number."""
+
+
+class UsageError(Exception):
+    """It was asked for wrongly: one sentence for a person, exit status 2."""
+
+
+class Ending:
+    """How the command ended."""
+
+    status = 0
+
+
+def say(text: str) -> None:
+    _write(sys.stdout, text)
+
+
+def complain(text: str) -> None:
+    """To where errors go, after the program's name."""
+    _write(sys.stderr, f"{PROGRAM}: {text}")
+
+
+def _write(stream: TextIO, text: str) -> None:
+    # A file's name, or a terminal's encoding, may know characters that the other does not.
+    encoding = stream.encoding or "utf-8"
+    stream.write(f"{text}\n".encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
+
+
+@contextlib.contextmanager
+def ends_quietly() -> Iterator[Ending]:
+    """Ctrl-C, and a reader that has seen enough (``bifrost-trio schema | head``), end it without a traceback."""
+    ending = Ending()
+    try:
+        yield ending
+    except KeyboardInterrupt:
+        ending.status = INTERRUPTED
+    except BrokenPipeError:
+        # Python would complain once more when it flushes at its own end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        ending.status = 1
+
+
+class Style:
+    """Emphasis where there is a terminal that shows it (https://no-color.org), nothing elsewhere."""
+
+    def __init__(self, stream: TextIO, environ: Mapping[str, str]) -> None:
+        self._on = stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+    def strong(self, text: str) -> str:
+        return self._in("1", text)
+
+    def quiet(self, text: str) -> str:
+        return self._in("2", text)
+
+    def link(self, text: str) -> str:
+        return self._in("36", text)
+
+    def _in(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self._on else text
