@@ -1,21 +1,228 @@
-"""Placeholder surface of the telemetry: settle, watch, run, exposition."""
+"""Counting calls, reading what holds state, and the log: one object for a process."""
 
 from __future__ import annotations
 
+import os
+import sys
+import time
+from bisect import bisect_left
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Final, TextIO
+
 import trio
 
-from bifrost_trio.types import Call
+from bifrost_trio.telemetry import names
+from bifrost_trio.telemetry.calls import CallFacts, json_line, take_facts, text_line
+from bifrost_trio.telemetry.exposition import render_pieces
+from bifrost_trio.telemetry.families import Family
+from bifrost_trio.telemetry.ledger import VERSION, Snapshot
+from bifrost_trio.telemetry.lines import LineWriter
+from bifrost_trio.telemetry.logs import LogMode, line_handlers
+from bifrost_trio.telemetry.redaction import Redactor
+from bifrost_trio.telemetry.series import LATENCY_EDGES, OVERHEAD_EDGES, observe
+from bifrost_trio.telemetry.sources import (
+    Assembly,
+    Carried,
+    Facts,
+    PluginFacts,
+    PollerFacts,
+    ServerFacts,
+    Statistics,
+    families_of,
+    read_assembly,
+    read_poller,
+    read_server,
+)
+from bifrost_trio.telemetry.tally import Tally
+from bifrost_trio.types import Call, State
 
 __all__ = ["Telemetry"]
 
+DONE: Final = State.DONE
+"""A global name: looking it up in the enumeration would cost as much as counting."""
+
 
 class Telemetry:
-    def settle(self, call: Call) -> None: ...
+    """What one process has counted, and its log."""
 
-    def watch(self, source: object) -> None: ...
+    def __init__(
+        self,
+        *,
+        log: LogMode = "none",
+        stream: TextIO | None = None,
+        models: Iterable[str] = (),
+        learned_models: int = 0,
+        collect: Callable[[], Awaitable[bytes]] | None = None,
+    ) -> None:
+        """``log`` lines go to ``stream`` (stdout by default).
 
-    async def run(self) -> None:
-        await trio.sleep_forever()
+        A model's name is a label if the configuration or a model list has it, or if it is in ``models``
+        (``provider/model``); of others the first ``learned_models`` for which a provider gave an answer, and then
+        ``other``. ``collect`` takes the place of this process's own text in `exposition`: with many workers, that of
+        all of them.
+        """
+        self.collect = collect
+        self._tally = Tally(models, learned_models)
+        self._routes = self._tally.routes
+        self._redact = Redactor()
+        self._lines: LineWriter[CallFacts] | None = None
+        if log != "none":
+            form = json_line if log == "json" else text_line
+            self._lines = LineWriter(stream if stream is not None else sys.stdout, lambda f: form(f, self._redact))
+        self._now: Callable[[], float] = trio.current_time
+        self._failures = 0
+        self._carried = Carried()
+        self._assembly: Assembly | None = None
+        self._plugins: Statistics[PluginFacts] | None = None
+        self._poller: Statistics[PollerFacts] | None = None
+        self._server: Statistics[ServerFacts] | None = None
+        self._origin = f"{os.getpid()}-{time.time_ns()}"
+        self._snapshots = 0
+
+    # --- the hot path ---
+
+    def settle(self, call: Call) -> None:
+        """Counts a call that has ended. Never waits, never raises.
+
+        1 us where one attempt answered: written out, because a Python call for each number costs what counting does.
+        The overhead comes last: what is counted there counts as settled. It is never negative, though the waits of
+        hedged attempts, side by side, may be longer than the call.
+        """
+        try:
+            outcome = call.outcome
+            head = call.head
+            target = call.target
+            stream = call.envelope.stream
+            route = None
+            if head is not None and target is not None:
+                route = self._routes.get((head.path, call.operation, target.provider, target.model, stream))
+            route = route or self._tally.route(call)
+            series = route.series
+            seconds = self._now() - call.accepted_at
+            row = route.durations if outcome.status == 200 else self._tally.durations_of(route, outcome.status)
+            row[bisect_left(LATENCY_EDGES, seconds)] += 1
+            row[0] += seconds
+            if outcome.state is DONE and len(trail := call.trail) == 1 and (attempt := trail[0]).kind == "success":
+                row = series.upstream_ok
+                row[bisect_left(LATENCY_EDGES, attempt.seconds)] += 1
+                row[0] += attempt.seconds
+            else:
+                self._tally.count_unusual(call, series)
+            if stream and outcome.first_output_at:
+                observe(series.first_token, LATENCY_EDGES, outcome.first_output_at - call.accepted_at)
+            if (usage := outcome.usage) is not None:
+                series.input_tokens += usage.input_tokens
+                series.output_tokens += usage.output_tokens
+                if tokens := usage.cached_tokens:
+                    series.cached_tokens += tokens
+                if tokens := usage.cache_write_tokens:
+                    series.cache_write_tokens += tokens
+                if tokens := usage.reasoning_tokens:
+                    series.reasoning_tokens += tokens
+            overhead = own * 1e6 if (own := seconds - outcome.upstream_seconds) > 0.0 else 0.0
+            row = series.overhead
+            row[bisect_left(OVERHEAD_EDGES, overhead)] += 1
+            row[0] += overhead
+        except Exception:
+            self._failures += 1
+        if self._lines is not None:
+            self._log(self._lines, call)
+
+    def _log(self, lines: LineWriter[CallFacts], call: Call) -> None:
+        try:
+            lines.put(take_facts(call, self._now() - call.accepted_at))
+        except Exception:
+            lines.lose()
+
+    # --- what is watched ---
+
+    def watch(
+        self,
+        assembly: Assembly,
+        *,
+        poller: Statistics[PollerFacts] | None = None,
+        plugins: Statistics[PluginFacts] | None = None,
+    ) -> None:
+        """The stations of the newest configuration: only theirs are read, and what those before had counted is kept.
+
+        ``plugins`` is their plugin chain, where they have one; ``poller`` stays until another one is given.
+        """
+        if self._assembly is not None and self._assembly is not assembly:
+            self._carried.keep(read_assembly(self._assembly, self._plugins))
+        self._assembly = assembly
+        self._plugins = plugins
+        self._poller = poller or self._poller
+        self._redact.learn(key.value for attempts in assembly.attempts.values() for key in attempts.keys.keys)
+        self._know()
+
+    def watch_server(self, server: Statistics[ServerFacts]) -> None:
+        """The server whose connections are shown."""
+        self._server = server
+
+    def _know(self) -> None:
+        assembly = self._assembly
+        if assembly is not None:
+            models = ((listed.provider, listed.model) for listed in assembly.models.all())
+            self._tally.know(models, assembly.attempts, (route.path for route in assembly.transport.routes))
+
+    # --- reading ---
+
+    def families(self) -> list[Family]:
+        """Everything as it is now, as plain data."""
+        # Model lists grow while the gateway runs; calls find their labels anew after each scrape.
+        self._know()
+        return [*self._tally.families(), *families_of(self._facts())]
+
+    def _facts(self) -> Facts:
+        yield from self._carried.facts()
+        if self._assembly is not None:
+            yield from read_assembly(self._assembly, self._plugins)
+        if self._poller is not None:
+            yield from read_poller(self._poller.statistics())
+        if self._server is not None:
+            yield from read_server(self._server.statistics())
+        yield names.SETTLED, (), self._tally.settled + self._failures
+        yield names.SETTLE_FAILURES, (), self._failures
+        for writer in self._writers():
+            lines = writer.statistics()
+            yield names.LOG_LINES, ("written",), lines.written
+            yield names.LOG_LINES, ("dropped",), lines.dropped
+            yield names.LOG_LINES, ("lost",), lines.lost
 
     async def exposition(self) -> bytes:
-        return b""
+        """The metrics in Prometheus' text format, version 0.0.4."""
+        if self.collect is not None:
+            return await self.collect()
+        pieces = []
+        for piece in render_pieces(self.families()):
+            pieces.append(piece)
+            await trio.lowlevel.checkpoint()
+        return b"".join(pieces)
+
+    def snapshot(self) -> bytes:
+        """The same as plain data, for `merge` and the supervisor's `Ledger`."""
+        self._snapshots += 1
+        return Snapshot(VERSION, self._origin, self._snapshots, self.families()).encode()
+
+    # --- the log ---
+
+    async def run(self) -> None:
+        """Writes the log until it is cancelled, then what is left of it. Belongs in the gateway's nursery."""
+        # The clock itself: trio.current_time looks for it anew each time, which costs more than the time.
+        self._now = trio.lowlevel.current_clock().current_time
+        try:
+            async with trio.open_nursery() as nursery:
+                if self._lines is not None:
+                    nursery.start_soon(self._lines.run)
+                for handler in line_handlers():
+                    handler.redact = self._redact
+                    nursery.start_soon(handler.run)
+                await trio.sleep_forever()
+        finally:
+            self._now = trio.current_time
+
+    def _writers(self) -> Iterator[LineWriter[CallFacts] | LineWriter[bytes]]:
+        if self._lines is not None:
+            yield self._lines
+        for handler in line_handlers():
+            yield handler.writer
