@@ -45,6 +45,10 @@ Part of a content
     ``context``. Any other part is a block of Anthropic's as it is (``search_result``, ``container_upload`` …). A tool
     without ``function`` is a server tool as it is; ``defer_loading`` and the like stand beside ``function``.
 
+Tool calls
+    Anthropic's ``input`` is an object: arguments that are not JSON, or no object, become ``{"raw_arguments": "…"}``.
+    In a stream the pieces of a call's arguments, joined, are what the provider sent, to the byte.
+
 Answer
     ``choices[].native_finish_reason`` is the provider's own word, ``stop_sequence`` the one that was met,
     ``stop_details`` why it refused. ``usage`` counts as OpenAI does: ``prompt_tokens`` includes

@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bifrost_trio.types import JsonObject
 
-__all__ = ["data_url", "member", "reasoning_of", "split_data_url", "text_of"]
+__all__ = ["data_url", "member", "objects", "reasoning_of", "split_data_url", "text_of"]
 
 
 def member(value: Any, name: str) -> Any:
     """The member of an object; None where there is none, or where ``value`` is no object at all."""
     return value.get(name) if isinstance(value, dict) else None
+
+
+def objects(value: Any) -> list[JsonObject]:
+    """The objects of a list; none where ``value`` is no list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def text_of(content: Any) -> str:

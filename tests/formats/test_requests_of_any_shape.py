@@ -63,7 +63,7 @@ strange = st.dictionaries(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=250)
 @given(
     st.sampled_from(["openai_chat", "anthropic", "anthropic_count_tokens"]),
     strange,

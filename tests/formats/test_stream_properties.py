@@ -67,7 +67,7 @@ def chunk(delta: Json, finish: str | None = None) -> Json:
 
 
 @given(openai_streams())
-@settings(max_examples=300)
+@settings(max_examples=200)
 def test_openai_to_anthropic(tools: Any, stream: tuple[list[Json], str, list[str]]) -> None:
     deltas, text, calls = stream
     chunks = [chunk({"role": "assistant", "content": ""}), *map(chunk, deltas), chunk({}, "tool_calls")]
@@ -117,7 +117,7 @@ def opening(kind: str, index: int) -> tuple[Json, str]:
 
 
 @given(anthropic_streams())
-@settings(max_examples=300)
+@settings(max_examples=200)
 def test_anthropic_to_openai(tools: Any, stream: tuple[bytes, list[Json]]) -> None:
     data, blocks = stream
     sent = tools.encode_stream(openai_chat, tools.decode_stream(anthropic, data))
@@ -129,7 +129,7 @@ def test_anthropic_to_openai(tools: Any, stream: tuple[bytes, list[Json]]) -> No
 
 
 @given(anthropic_streams())
-@settings(max_examples=300)
+@settings(max_examples=200)
 def test_anthropic_through_the_common_shape(tools: Any, stream: tuple[bytes, list[Json]]) -> None:
     data, _ = stream
     again = tools.read_message(tools.encode_stream(anthropic, tools.decode_stream(anthropic, data)))

@@ -25,6 +25,22 @@ __all__ = ["AnthropicDecoder"]
 _CALL = frozenset(("type", "id", "name", "input"))
 
 
+def _index(wire: JsonObject) -> int:
+    index = wire.get("index")
+    if not isinstance(index, int):
+        raise MalformedAnswer("The provider's stream holds a content block without an index.")
+    return index
+
+
+def _text(delta: JsonObject, name: str) -> str:
+    text = delta.get(name)
+    if text is None:
+        return ""
+    if not isinstance(text, str):
+        raise MalformedAnswer(f"The provider's stream holds a delta whose {name} is not a string.")
+    return text
+
+
 class AnthropicDecoder:
     """One stream. ``decode`` takes events, ``finish`` says whether it was whole."""
 
@@ -37,8 +53,8 @@ class AnthropicDecoder:
         self._started = False
         self._complete = False
         self._usage: JsonObject | None = {}
-        self._calls: dict[Any, tuple[int, JsonObject]] = {}
-        self._open: set[Any] = set()
+        self._calls: dict[int, tuple[int, JsonObject]] = {}
+        self._open: set[int] = set()
         self._last = ""
 
     def decode(self, event: str, data: bytes) -> Iterable[JsonObject]:
@@ -52,7 +68,7 @@ class AnthropicDecoder:
         kind = wire.get("type") or event
         if kind == "error":
             raise stream_fault(wire, data)
-        handler = _HANDLERS.get(kind)
+        handler = _HANDLERS.get(str(kind))
         if handler is not None:
             return handler(self, wire)
         if not isinstance(kind, str) or not kind:
@@ -94,31 +110,33 @@ class AnthropicDecoder:
             self._usage.update({name: value for name, value in usage.items() if value is not None})
 
     def _block_start(self, wire: JsonObject) -> Iterable[JsonObject]:
-        index, block = wire.get("index"), wire.get("content_block")
+        index, block = _index(wire), wire.get("content_block")
         if not self._started or not isinstance(block, dict):
             raise MalformedAnswer("The provider's stream opens a content block that is none.")
-        kind, before, self._last = block.get("type"), self._last, block.get("type", "")
+        kind, before = block.get("type"), self._last
+        self._last = str(kind)
         self._open.add(index)
         if kind == "tool_use":
             return (self._chunk(self._call(index, block)),)
         if kind == "text":
             return self._text_start(index, block, before)
         if kind == "thinking":
-            text = block.get("thinking")
+            text = _text(block, "thinking")
             return (self._chunk({"reasoning_content": text}),) if text else ()
         if kind == "redacted_thinking":
             return (self._chunk({"thinking_blocks": [block]}),)
         return (self._chunk({"content_blocks": [{"index": index, **block}]}),)
 
-    def _text_start(self, index: Any, block: JsonObject, before: str) -> Iterable[JsonObject]:
-        delta: JsonObject = {"content": block["text"]} if block.get("text") else {}
+    def _text_start(self, index: int, block: JsonObject, before: str) -> Iterable[JsonObject]:
+        text = _text(block, "text")
+        delta: JsonObject = {"content": text} if text else {}
         if before == "text":  # only here would two blocks run into one
             delta["content_blocks"] = [{"index": index, "type": "text"}]
         if block.get("citations"):
             delta["citations"] = block["citations"]
         return (self._chunk(delta),) if delta else ()
 
-    def _call(self, index: Any, block: JsonObject) -> JsonObject:
+    def _call(self, index: int, block: JsonObject) -> JsonObject:
         call: JsonObject = {
             "index": len(self._calls),
             "id": block.get("id"),
@@ -130,24 +148,24 @@ class AnthropicDecoder:
         return {"tool_calls": [call]}
 
     def _block_delta(self, wire: JsonObject) -> Iterable[JsonObject]:
-        index, delta = wire.get("index"), wire.get("delta")
+        index, delta = _index(wire), wire.get("delta")
         if not isinstance(delta, dict) or index not in self._open:
             raise MalformedAnswer("The provider's stream continues a content block that is not open.")
         kind = delta.get("type")
         if kind == "text_delta":
-            return (self._chunk({"content": delta.get("text", "")}),)
+            return (self._chunk({"content": _text(delta, "text")}),)
         if kind == "input_json_delta":
-            return self._input(index, delta.get("partial_json", ""))
+            return self._input(index, _text(delta, "partial_json"))
         if kind == "thinking_delta":
-            return (self._chunk({"reasoning_content": delta.get("thinking", "")}),)
+            return (self._chunk({"reasoning_content": _text(delta, "thinking")}),)
         if kind == "signature_delta":
-            block = {"type": "thinking", "signature": delta.get("signature", "")}
+            block = {"type": "thinking", "signature": _text(delta, "signature")}
             return (self._chunk({"thinking_blocks": [block]}),)
         if kind == "citations_delta":
             return (self._chunk({"citations": [delta.get("citation")]}),)
         return (self._chunk({"content_blocks": [{"index": index, "delta": delta}]}),)
 
-    def _input(self, index: Any, text: str) -> Iterable[JsonObject]:
+    def _input(self, index: int, text: str) -> Iterable[JsonObject]:
         if index not in self._calls:
             return (self._chunk({"content_blocks": [{"index": index, "partial_json": text}]}),)
         if not text:
@@ -160,7 +178,7 @@ class AnthropicDecoder:
         return self._chunk({"tool_calls": [{"index": number, "function": {"arguments": text}}]})
 
     def _block_stop(self, wire: JsonObject) -> Iterable[JsonObject]:
-        index = wire.get("index")
+        index = _index(wire)
         if index not in self._open:
             raise MalformedAnswer("The provider's stream closes a content block that is not open.")
         self._open.discard(index)
@@ -207,7 +225,7 @@ class AnthropicDecoder:
         return (chunk,)
 
 
-_HANDLERS: dict[Any, Callable[[AnthropicDecoder, Any], Iterable[Any]]] = {
+_HANDLERS: dict[str, Callable[[AnthropicDecoder, Any], Iterable[Any]]] = {
     "message_start": AnthropicDecoder._start,
     "content_block_start": AnthropicDecoder._block_start,
     "content_block_delta": AnthropicDecoder._block_delta,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bifrost_trio.formats.anthropic.lanes import Lanes
 from bifrost_trio.formats.anthropic.vocabulary import new_id, safe_id, stop_reason, wire_usage
 from bifrost_trio.formats.codec import compact
-from bifrost_trio.formats.content import reasoning_of, text_of
+from bifrost_trio.formats.content import member, objects, reasoning_of, text_of
 from bifrost_trio.formats.events import named_frame
 
 if TYPE_CHECKING:
@@ -91,18 +91,18 @@ class AnthropicEncoder:
         if reasoning:
             self._piece("thinking", {"type": "thinking", "thinking": "", "signature": ""}, frames)
             frames += self._lanes.add(self._lanes.last(), {"type": "thinking_delta", "thinking": reasoning})
-        for block in delta.get("thinking_blocks") or ():
+        for block in objects(delta.get("thinking_blocks")):
             self._thinking_block(block, frames)
-        for piece in delta.get("content_blocks") or ():
+        for piece in objects(delta.get("content_blocks")):
             self._block(piece, frames)
         text = text_of(delta.get("content")) or delta.get("refusal")
-        if text:
+        if text and isinstance(text, str):
             self._piece("text", {"type": "text", "text": ""}, frames)
             frames += self._lanes.add(self._lanes.last(), {"type": "text_delta", "text": text})
-        for citation in delta.get("citations") or ():
+        for citation in objects(delta.get("citations")):
             self._piece("text", {"type": "text", "text": ""}, frames)
             frames += self._lanes.add(self._lanes.last(), {"type": "citations_delta", "citation": citation})
-        for call in delta.get("tool_calls") or ():
+        for call in objects(delta.get("tool_calls")):
             self._call(call, frames)
 
     def _piece(self, kind: str, block: JsonObject, frames: list[bytes]) -> None:
@@ -125,7 +125,7 @@ class AnthropicEncoder:
         self._lanes.seal(("signed", self._count))
 
     def _block(self, piece: JsonObject, frames: list[bytes]) -> None:
-        key = ("block", piece.get("index"))
+        key: tuple[str, Any] = ("block", str(piece.get("index")))
         if "type" in piece:
             block = {name: value for name, value in piece.items() if name != "index"}
             if block["type"] == "text":
@@ -157,9 +157,11 @@ class AnthropicEncoder:
 
     def _call_key(self, call: JsonObject) -> tuple[str, Any]:
         """By index; some compatible providers give every call the same index, or none, and only a new id tells."""
-        index, given = call.get("index"), call.get("id")
+        index, given = str(call.get("index")), call.get("id")
+        given = given if isinstance(given, str) else None
         known = self._ids.get(index)
-        if given and known is not None and given != self._calls.get(known):
+        named = given and member(call.get("function"), "name")
+        if named and known is not None and given != self._calls.get(known):
             self._ids[index] = ("tool_use", (index, given))
         elif known is None:
             self._ids[index] = ("tool_use", index)
