@@ -306,9 +306,10 @@ class StreamScan:
     def __new__(cls, format: str, /) -> Self:
         """Formats: ``openai_chat``, ``openai_completions``, ``openai_responses``, ``anthropic``."""
     def feed(self, data: bytes, /) -> bool:
-        """Takes what is about to be passed on; whether one of the facts below has changed.
+        """Takes what is about to be passed on; whether one of the facts below (not ``boundary``) has changed.
 
-        Raises MalformedAnswer on a frame with data that is not JSON (``[DONE]`` excepted), and beyond MAX_EVENT.
+        Raises MalformedAnswer on a frame with data that is not JSON (``[DONE]`` and empty data excepted), and beyond
+        MAX_EVENT; the stream cannot be read on then.
         """
     @property
     def output(self) -> bool:

@@ -1,8 +1,9 @@
 //! Walking over a JSON text that is whole: what is asked for is handed out, the rest is only checked.
 
 use super::machine::{Machine, Step};
+use super::number::Number;
 use super::text::plain_run;
-use super::{Fault, Surrogates};
+use super::{Fault, Surrogates, utf8};
 use crate::wire::MAX_DEPTH;
 
 const EARLY: &str = "the text ends too early";
@@ -19,10 +20,8 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Checks that the text is UTF-8. Lone surrogates are let through.
     pub fn new(bytes: &'a [u8]) -> Result<Self, Fault> {
-        match std::str::from_utf8(bytes) {
-            Ok(_) => Ok(Self { bytes, at: 0, depth: 0, machine: Machine::new(Surrogates::Any) }),
-            Err(error) => Err(Fault::new(error.valid_up_to(), "invalid UTF-8")),
-        }
+        utf8::check(bytes)?;
+        Ok(Self { bytes, at: 0, depth: 0, machine: Machine::new(Surrogates::Any) })
     }
 
     /// Checks that nothing follows.
@@ -131,8 +130,16 @@ impl<'a> Reader<'a> {
                 self.at += 4;
                 Ok(())
             }
+            Some(byte @ (b'0'..=b'9' | b'-')) => self.number(byte),
             _ => self.check(),
         }
+    }
+
+    #[inline]
+    fn number(&mut self, byte: u8) -> Result<(), Fault> {
+        let (at, number) = Number::begin(byte).run(self.bytes, self.at + 1);
+        self.at = at;
+        if number.whole() { Ok(()) } else { Err(self.fault("not a number")) }
     }
 
     fn check(&mut self) -> Result<(), Fault> {

@@ -6,6 +6,19 @@ const INVALID: &str = "invalid UTF-8";
 /// Bytes of the longest character.
 const LONGEST: usize = 4;
 
+/// Below so many bytes (a frame of a stream) the standard library is the quicker one of two.
+const SHORT: usize = 512;
+
+/// Checks a text that is whole.
+pub(super) fn check(bytes: &[u8]) -> Result<(), Fault> {
+    let valid_up_to = if bytes.len() < SHORT {
+        std::str::from_utf8(bytes).map_err(|error| error.valid_up_to()).err()
+    } else {
+        simdutf8::compat::from_utf8(bytes).map_err(|error| error.valid_up_to()).err()
+    };
+    valid_up_to.map_or(Ok(()), |at| Err(Fault::new(at, INVALID)))
+}
+
 /// Hands on what is valid; holds back at most three bytes between pieces.
 #[derive(Clone, Debug, Default)]
 pub struct Utf8 {
@@ -28,19 +41,15 @@ impl Utf8 {
             rest = after;
             self.complete(byte, &mut take)?;
         }
-        match std::str::from_utf8(rest) {
-            Ok(_) => self.hand_on(rest, &mut take),
-            Err(error) => {
-                let (valid, broken) = rest.split_at(error.valid_up_to());
-                self.hand_on(valid, &mut take)?;
-                if error.error_len().is_some() {
-                    return Err(Fault::new(self.base, INVALID).into());
-                }
-                self.held[..broken.len()].copy_from_slice(broken);
-                self.length = broken.len();
-                Ok(())
-            }
+        let Err(error) = simdutf8::compat::from_utf8(rest) else { return self.hand_on(rest, &mut take) };
+        let (valid, broken) = rest.split_at(error.valid_up_to());
+        self.hand_on(valid, &mut take)?;
+        if error.error_len().is_some() {
+            return Err(Fault::new(self.base, INVALID).into());
         }
+        self.held[..broken.len()].copy_from_slice(broken);
+        self.length = broken.len();
+        Ok(())
     }
 
     pub fn finish(&self) -> Result<(), Fault> {
