@@ -5,10 +5,13 @@
 | `application` | what a server serves, and its time limits |
 | `http1` | one HTTP/1.1 connection |
 | `listen` | accepting, the tasks of the connections, draining |
+| `supervisor` | several processes that accept from the same sockets |
+| `control` | what a supervisor and its workers say to each other |
 """
 
 from bifrost_trio.server.application import Application, Timeouts
 from bifrost_trio.server.http1 import Http1Connection
 from bifrost_trio.server.listen import Server, ServerStatistics
+from bifrost_trio.server.supervisor import Supervisor, WorkersFailed
 
-__all__ = ["Application", "Http1Connection", "Server", "ServerStatistics", "Timeouts"]
+__all__ = ["Application", "Http1Connection", "Server", "ServerStatistics", "Supervisor", "Timeouts", "WorkersFailed"]

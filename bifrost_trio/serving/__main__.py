@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("--host")
     parser.add_argument("--port", type=int)
     parser.add_argument("--workers", type=int)
-    parser.add_argument("--log", default="none")
+    parser.add_argument("--log", choices=("none", "text", "json"), default="text")
     parser.add_argument("--insecure-no-authentication", action="store_true")
     given = parser.parse_args()
     overrides = {"host": given.host, "port": given.port, "workers": given.workers}

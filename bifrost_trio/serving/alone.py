@@ -2,63 +2,52 @@
 
 from __future__ import annotations
 
-import logging
-import signal
 import socket as stdlib_socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import trio
 
-from bifrost_trio.config import Config
+from bifrost_trio.config import Config, ServerConfig
+from bifrost_trio.serving.obeying import SIGNALS, Obeying
 from bifrost_trio.serving.process import ServingProcess
-from bifrost_trio.serving.settings import ConfigSource
-from bifrost_trio.telemetry import Telemetry
+from bifrost_trio.serving.settings import ConfigSource, tell_restart
+from bifrost_trio.telemetry import LogMode, Telemetry
 
-__all__ = ["SIGNALS", "serve_alone"]
-
-log = logging.getLogger("bifrost_trio.serving")
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-ENDED_BY_SIGNAL = 128
-"""A shell's exit status for what a signal ended is this and the signal's number."""
+__all__ = ["serve_alone"]
 
 
 async def serve_alone(
     source: ConfigSource,
     config: Config,
     listeners: Sequence[stdlib_socket.socket],
-    log_mode: str,
+    log_mode: LogMode,
     accepting: Callable[[], None],
 ) -> int:
-    """Serves until a signal ends it; the exit status. Raises ConfigError."""
-    process = ServingProcess(config, listeners, Telemetry())
+    """Serves until a signal ends it; the exit status. Raises ConfigError, in a group."""
+    process = ServingProcess(config, listeners, Telemetry(log=log_mode))
     with trio.open_signal_receiver(*SIGNALS) as signals:
         async with trio.open_nursery() as nursery:
-            obeying = Obeying(process, source, nursery.cancel_scope)
+            obeying = Obeying(_Alone(process, source, config.server), nursery.cancel_scope)
             nursery.start_soon(obeying.run, signals)
             await process.run(accepting)
             nursery.cancel_scope.cancel()
     return obeying.status
 
 
-class Obeying:
-    """Signals to one process. ``status`` is the exit status that they make."""
-
-    def __init__(self, process: ServingProcess, source: ConfigSource, all_ends: trio.CancelScope) -> None:
-        self.status = 0
+class _Alone:
+    def __init__(self, process: ServingProcess, source: ConfigSource, started: ServerConfig) -> None:
         self._process = process
         self._source = source
-        self._all_ends = all_ends
+        self._started = started
 
-    async def run(self, signals: AsyncIterator[int]) -> None:
-        async for number in signals:
-            if number == signal.SIGHUP:
-                await self._process.reload(self._source.read)
-            elif not self._process.draining:
-                log.info("%s: calls in flight may finish, no new ones are taken", signal.Signals(number).name)
-                self._process.drain()
-            else:
-                log.info("%s again: ending at once", signal.Signals(number).name)
-                self.status = ENDED_BY_SIGNAL + number
-                self._all_ends.cancel()
+    @property
+    def draining(self) -> bool:
+        return self._process.draining
+
+    def drain(self) -> None:
+        self._process.drain()
+
+    async def reload(self) -> None:
+        config = await self._process.reload(self._source.read)
+        if config is not None:
+            tell_restart(self._started, config.server)

@@ -13,13 +13,15 @@ from typing import Any
 import trio
 
 from bifrost_trio.config import ServerConfig
+from bifrost_trio.server import WorkersFailed
 from bifrost_trio.serving.alone import serve_alone
 from bifrost_trio.serving.many import serve_many
 from bifrost_trio.serving.settings import ConfigSource, Listening, config_error_in, open_listeners, tls_context
+from bifrost_trio.telemetry import LogMode, configure_logging
 
 __all__ = ["serve"]
 
-log = logging.getLogger("bifrost_trio.serving")
+logger = logging.getLogger("bifrost_trio.serving")
 
 
 def _tell(listening: Listening) -> None:
@@ -33,17 +35,17 @@ def serve(
     environ: Mapping[str, str],
     overrides: Mapping[str, Any] | None = None,
     *,
-    log: str = "none",
+    log: LogMode = "text",
     insecure_no_authentication: bool = False,
     announce: Callable[[Listening], None] = _tell,
 ) -> int:
     """Serves until a signal ends it; the exit status. To be called in the main thread, outside Trio.
 
     Without ``config_path`` the configuration comes from ``environ`` alone. ``overrides`` are members of ``server`` that
-    the command line sets (None: it does not). ``log``: see `bifrost_trio.telemetry`. ``announce`` is called once, when
+    the command line sets (None: it does not). ``log``: the form of the log's lines. ``announce`` is called once, when
     every process accepts. Raises ConfigError before anything listens, or when no process can start.
     """
-    _speak()
+    configure_logging(log)
     said = {name: value for name, value in (overrides or {}).items() if value is not None}
     source = ConfigSource(config_path, environ, said, insecure_no_authentication)
     config = source.read()
@@ -58,24 +60,17 @@ def serve(
             return trio.run(serve_alone, source, config, listeners, log, lambda: announce(listening))
         return trio.run(serve_many, source, config, listeners, log, lambda: announce(listening))
     except BaseExceptionGroup as group:
-        raise config_error_in(group) or group from None
+        if group.subgroup(WorkersFailed) is None:
+            raise config_error_in(group) or group from None
+        logger.error("not every worker could be started; see above")
+        return 1
     finally:
         for listener in listeners:
             listener.close()
 
 
-def _speak() -> None:
-    """What the processes have to say about themselves goes to stderr, unless the program around has its own way."""
-    logger = logging.getLogger("bifrost_trio")
-    if not logger.hasHandlers():
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s [%(process)d] %(message)s"))
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
-
-
 def _warn(host: str) -> None:
-    log.warning("insecure: %s can be reached from other machines and no authentication is asked for", host)
+    logger.warning("insecure: %s can be reached from other machines and no authentication is asked for", host)
 
 
 def _urls(server: ServerConfig, listeners: Sequence[stdlib_socket.socket]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import socket as stdlib_socket
+import ssl
 from collections.abc import Callable, Sequence
 
 import trio
@@ -13,7 +14,7 @@ from bifrost_trio.app import RunningGateway, open_gateway
 from bifrost_trio.config import Config, format_problems
 from bifrost_trio.errors import ConfigError
 from bifrost_trio.server import Server
-from bifrost_trio.serving.settings import needs_restart, timeouts_of, tls_context
+from bifrost_trio.serving.settings import timeouts_of, tls_context
 from bifrost_trio.telemetry import Telemetry
 
 __all__ = ["ServingProcess"]
@@ -25,7 +26,6 @@ class ServingProcess:
     """Serves on ``listeners``, which become its own, until it is drained."""
 
     def __init__(self, config: Config, listeners: Sequence[stdlib_socket.socket], telemetry: Telemetry) -> None:
-        self.started_with = config.server
         self._config = config
         self._listeners = list(listeners)
         self._telemetry = telemetry
@@ -58,6 +58,7 @@ class ServingProcess:
                 context=context,
                 max_connections=server_config.max_connections,
             )
+            self._telemetry.watch_server(server)
             async with trio.open_nursery() as nursery:
                 await nursery.start(server.serve, self._listeners)
                 accepting()
@@ -78,11 +79,11 @@ class ServingProcess:
             trio.lowlevel.notify_closing(listener)
             listener.close()
 
-    async def reload(self, read: Callable[[], Config]) -> bool:
-        """Takes another configuration into use, or logs every reason why not and changes nothing. Whether it did."""
+    async def reload(self, read: Callable[[], Config]) -> Config | None:
+        """Takes another configuration into use and returns it, or logs every reason why not and changes nothing."""
         async with self._reloading:
             if self._gateway is None or self._server is None or self.draining:
-                return False
+                return None
             try:
                 config = read()
                 context = tls_context(config.server)
@@ -92,22 +93,19 @@ class ServingProcess:
             except ConfigError as error:
                 problems = format_problems(error.problems)
                 log.error("the configuration was not reloaded, the old one stays in use:\n%s", problems)
-                return False
+                return None
             except Exception:
                 log.exception("the configuration was not reloaded, the old one stays in use")
-                return False
+                return None
             finally:
                 gc.collect()
                 gc.freeze()
             self._adopt(config, self._server, context)
-            return True
+            return config
 
-    def _adopt(self, config: Config, server: Server, context: object) -> None:
-        self._config = config
-        for member in needs_restart(self.started_with, config.server):
-            log.warning("%s has changed; that needs a restart", member)
-        if (context is None) == (self.started_with.certfile is None):
-            server.context = context  # type: ignore[assignment]
+    def _adopt(self, config: Config, server: Server, context: ssl.SSLContext | None) -> None:
+        if (context is None) == (server.context is None):
+            server.context = context
         server.timeouts = timeouts_of(config.server)
         server.max_connections = config.server.max_connections
         log.info("the configuration was reloaded")

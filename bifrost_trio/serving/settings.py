@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import socket as stdlib_socket
 import ssl
 from collections.abc import Mapping
@@ -25,6 +26,8 @@ __all__ = [
     "timeouts_of",
     "tls_context",
 ]
+
+log = logging.getLogger("bifrost_trio.serving")
 
 INSECURE_FLAG = "--insecure-no-authentication"
 OPEN_TO_ALL = (
@@ -122,6 +125,11 @@ def needs_restart(started: ServerConfig, wanted: ServerConfig) -> list[str]:
     if (started.certfile is None) != (wanted.certfile is None):
         changed.append("server.certfile")
     return changed
+
+
+def tell_restart(started: ServerConfig, wanted: ServerConfig) -> None:
+    for member in needs_restart(started, wanted):
+        log.warning("%s has changed; that needs a restart", member)
 
 
 def config_error_in(group: BaseExceptionGroup[BaseException]) -> ConfigError | None:

@@ -143,6 +143,12 @@ class Gateway:
             while text not in self.said:
                 await self._says.wait()
 
+    async def until_accepting(self, times: int) -> None:
+        """Until workers have begun to accept so many times, as its log tells."""
+        with trio.fail_after(5):
+            while self.said.count("accepts connections") < times:
+                await self._says.wait()
+
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
@@ -209,3 +215,22 @@ def chat() -> Callable[..., dict[str, Any]]:
         return {"model": model, "messages": [{"role": "user", "content": "hi"}], **members}
 
     return body
+
+
+@pytest.fixture
+def ask() -> Callable[..., Awaitable[tuple[int, str]]]:
+    """One request on a connection of its own: status and body. Cheaper by far than a new httpx client."""
+
+    async def ask(gateway: Gateway, path: str, body: dict[str, Any] | None = None) -> tuple[int, str]:
+        data = json.dumps(body).encode() if body is not None else b""
+        method = "POST" if body is not None else "GET"
+        head = f"{method} {path} HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\ncontent-type: application/json\r\n"
+        async with await trio.open_tcp_stream("127.0.0.1", gateway.port) as stream:
+            await stream.send_all(head.encode() + b"content-length: %d\r\n\r\n" % len(data) + data)
+            answer = b"".join([piece async for piece in stream])
+        if not answer:
+            raise trio.BrokenResourceError("no answer came")
+        head_out, _, body_out = answer.partition(b"\r\n\r\n")
+        return int(head_out.split()[1]), body_out.decode()
+
+    return ask

@@ -1,0 +1,212 @@
+"""Several processes behind one socket: kept alive, drained, reloaded, counted together."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trio
+
+from bifrost_trio.server.control import Control, Gather, Snapshot
+from bifrost_trio.sockets import listen
+
+pytestmark = pytest.mark.real_clock
+
+
+def workers_of(gateway: Any) -> list[int]:
+    """The kernel lists the children of each thread."""
+    lists = Path(f"/proc/{gateway.process.pid}/task").glob("*/children")
+    return sorted(int(pid) for children in lists for pid in children.read_text("ascii").split())
+
+
+async def until(what: Callable[[], bool]) -> None:
+    with trio.fail_after(5):
+        while not what():  # noqa: ASYNC110 - it happens in another process
+            await trio.sleep(0.02)
+
+
+def total(text: str, name: str) -> float:
+    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if re.match(rf"{name}[{{ ]", line))
+
+
+ANSWERED = "bifrost_success_requests_total"
+
+
+async def test_a_killed_worker_is_replaced_and_no_counter_falls(
+    config: Path, start_gateway: Any, chat: Any, ask: Any
+) -> None:
+    gateway = await start_gateway("--config", config, "--port", 0, "--workers", 2)
+    killed, other = workers_of(gateway)
+    counted: list[float] = []
+    results: list[bool] = []
+
+    async def load() -> None:
+        while True:
+            try:
+                status, _ = await ask(gateway, "/v1/chat/completions", chat())
+                results.append(status == 200)
+            except (OSError, trio.BrokenResourceError):
+                results.append(False)
+            await trio.sleep(0.01)
+
+    async def scrape() -> None:
+        while True:
+            with contextlib.suppress(OSError, trio.BrokenResourceError):
+                status, text = await ask(gateway, "/metrics")
+                assert status == 200
+                counted.append(total(text, ANSWERED))
+            await trio.sleep(0.02)
+
+    async with trio.open_nursery() as nursery:
+        for task in (load, load, load, scrape):
+            nursery.start_soon(task)
+        await until(lambda: len(results) >= 100)
+        os.kill(killed, signal.SIGKILL)
+        killed_at = trio.current_time()
+        await until(lambda: len(workers_of(gateway)) == 2 and killed not in workers_of(gateway))
+        await gateway.until_accepting(3)
+        assert trio.current_time() - killed_at < 2
+        await trio.sleep(0.2)
+        nursery.cancel_scope.cancel()
+    assert other in workers_of(gateway)
+    assert results.count(False) <= 4, "a connection each that the killed worker had, and no other"
+    assert counted == sorted(counted)
+    assert counted[-1] >= results.count(True) - 100, "no more is lost than the last second of the killed worker"
+
+
+async def test_every_worker_is_asked_for_its_metrics(config: Path, start_gateway: Any, chat: Any, ask: Any) -> None:
+    gateway = await start_gateway("--config", config, "--port", 0, "--workers", 2)
+    for number in range(20):
+        assert (await ask(gateway, "/v1/chat/completions", chat()))[0] == 200
+        _, text = await ask(gateway, "/metrics")
+        assert total(text, ANSWERED) == number + 1
+    assert 'worker="0"' in text
+    assert 'worker="1"' in text
+
+
+async def test_sigterm_lets_a_stream_finish(provider: Any, config: Path, start_gateway: Any, chat: Any) -> None:
+    provider.hold = True
+    gateway = await start_gateway("--config", config, "--port", 0, "--workers", 2)
+    async with (
+        httpx.AsyncClient(base_url=gateway.url) as client,
+        client.stream("POST", "/v1/chat/completions", json=chat(stream=True)) as answer,
+    ):
+        pieces = answer.aiter_text()
+        assert "one" in await anext(pieces)
+        gateway.signal(signal.SIGTERM)
+        await until(lambda: len(workers_of(gateway)) == 1)
+        with pytest.raises(httpx.ConnectError):
+            await client.get("/health")
+        provider.let_go.set()
+        rest = "".join([piece async for piece in pieces])
+    assert rest.endswith("data: [DONE]\n\n")
+    assert await gateway.process.wait() == 0
+
+
+async def test_a_second_signal_ends_all_at_once(provider: Any, config: Path, start_gateway: Any, chat: Any) -> None:
+    provider.hold = True
+    gateway = await start_gateway("--config", config, "--port", 0, "--workers", 2)
+    workers = workers_of(gateway)
+    async with (
+        httpx.AsyncClient(base_url=gateway.url) as client,
+        client.stream("POST", "/v1/chat/completions", json=chat(stream=True)) as answer,
+    ):
+        pieces = answer.aiter_text()
+        await anext(pieces)
+        gateway.signal(signal.SIGINT)
+        await gateway.until_said("SIGINT")
+        gateway.signal(signal.SIGTERM)
+        with trio.fail_after(2), pytest.raises(httpx.TransportError):
+            async for _ in pieces:
+                pass
+        assert await gateway.process.wait() == 128 + signal.SIGTERM
+    assert not any(map(running, workers))
+
+
+async def test_sighup_reloads_every_worker_and_those_to_come(
+    provider: Any, config: Path, start_gateway: Any, write_config: Any, chat: Any, ask: Any
+) -> None:
+    gateway = await start_gateway("--config", config, "--port", 0, "--workers", 2)
+    write_config(config, provider, "openai", "groq")
+    gateway.signal(signal.SIGHUP)
+    await until(lambda: gateway.said.count("was reloaded") == 2)
+    write_config(config, provider, "no such provider")
+    gateway.signal(signal.SIGHUP)
+    await gateway.until_said("the old one stays in use")
+    os.kill(workers_of(gateway)[0], signal.SIGKILL)
+    await gateway.until_accepting(3)
+    for _ in range(20):
+        assert (await ask(gateway, "/v1/chat/completions", chat("groq/small")))[0] == 200
+
+
+async def test_workers_end_with_their_supervisor(config: Path, start_gateway: Any) -> None:
+    gateway = await start_gateway("--config", config, "--port", 0, "--workers", 2)
+    workers = workers_of(gateway)
+    gateway.process.kill()
+    await until(lambda: not any(map(running, workers)))
+    for sock in listen("127.0.0.1", gateway.port):
+        sock.close()
+
+
+def running(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+            return stat.read().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False
+
+
+async def test_a_worker_that_cannot_start_ends_the_start(config: Path, start_gateway: Any) -> None:
+    plugin = config.with_name("broken_plugin.py")
+    break_plugin(config, plugin)
+    gateway = await start_gateway("--config", config, "--port", 0, "--workers", 2, ready=False)
+    with trio.fail_after(5):
+        assert await gateway.process.wait() in (1, 2)
+
+
+def break_plugin(config: Path, plugin: Path) -> None:
+    text = config.read_text()
+    config.write_text(text.replace("{", '{"plugins": [{"name": "b", "path": "no_such_module:Plugin"}],', 1))
+
+
+# --- the channel ------------------------------------------------------------------------------------------------------
+
+
+def channel_pair() -> Iterator[Control]:
+    return map(Control, socket.socketpair())
+
+
+async def test_messages_arrive_whole_and_in_order() -> None:
+    one, other = channel_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(one.run)
+        sent = [Snapshot(number, b"x" * (number * 100_000)) for number in range(5)]
+        for message in (*sent, Gather(7)):
+            one.say(message)
+        assert one.behind
+        one.finish()
+        assert [await other.receive() for _ in range(6)] == [*sent, Gather(7)]
+        assert not one.behind
+    one.close()
+    assert await other.receive() is None
+    other.say(Gather(1))
+    await other.run()
+    other.close()
+
+
+@pytest.mark.parametrize("data", [b"\x00\x00\x00\x01\xff", b"\xff\xff\xff\xff", b"\x00\x00", b"\x00\x00\x00\x05\x81"])
+async def test_nonsense_ends_the_channel(data: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    control = Control(ours)
+    with theirs:
+        theirs.sendall(data)
+    assert await control.receive() is None
+    control.close()
