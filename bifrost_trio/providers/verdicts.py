@@ -62,10 +62,12 @@ def fault_in_stream(format: Format, frame: bytes) -> StreamFault:
     Its true status is told by the words of the format where it tells one (``rate_limit_error`` is a 429).
     """
     message, type, code, _ = format.decode_error(0, frame)
-    return StreamFault(message, frame=frame, status=_STATUS_OF_TYPE.get(type or "", 502), type=type, code=code)
+    status = _STATUS_OF_WORD.get(code or "") or _STATUS_OF_WORD.get(type or "", 502)
+    return StreamFault(message, frame=frame, status=status, type=type, code=code)
 
 
-_STATUS_OF_TYPE = {
+_STATUS_OF_WORD = {
+    "api_error": 500,
     "authentication_error": 401,
     "insufficient_quota": 429,
     "invalid_request_error": 400,

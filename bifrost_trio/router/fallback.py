@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bifrost_trio.errors import GatewayError, InvalidField, ProviderError, QueueFull
+from bifrost_trio.errors import GatewayError, InvalidField, ProviderError, QueueFull, RequestError
 from bifrost_trio.router.targets import Targets
 from bifrost_trio.types import Call, Reply, Station, Target
 
@@ -46,7 +46,8 @@ class Router:
             call.fallback = number
             try:
                 await self._following(call, reply)
-            except (ProviderError, QueueFull):
+            except (ProviderError, QueueFull, RequestError):
+                # Also what this target alone cannot do (an operation, a field that its format has no place for).
                 if call.outcome.committed:
                     raise
             else:
