@@ -75,5 +75,7 @@ def message_frames(wire: JsonObject, said: Said, number: int) -> Frames:
 
 def models(names: list[str]) -> JsonObject:
     day = "2023-11-14T22:13:20Z"
-    listed = [{"type": "model", "id": name, "display_name": name, "created_at": day, "lifecycle": "active"} for name in names]
+    listed = [
+        {"type": "model", "id": name, "display_name": name, "created_at": day, "lifecycle": "active"} for name in names
+    ]
     return {"data": listed, "has_more": False, "first_id": names[0], "last_id": names[-1]}

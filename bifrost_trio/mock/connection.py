@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import socket as stdlib_socket
 import struct
@@ -15,7 +16,7 @@ from bifrost_trio._wire import Request, RequestReader
 from bifrost_trio.errors import MalformedRequest
 from bifrost_trio.mock.script import End, Pause, Received, Script, whole
 
-__all__ = ["Answerer", "Connection", "MockStatistics", "Tally", "reset_tcp"]
+__all__ = ["Answerer", "Connection", "MockStatistics", "Tally"]
 
 Answerer: TypeAlias = Callable[[Received], Script | Awaitable[Script]]
 """What a request is answered with; it may wait."""
@@ -53,29 +54,27 @@ class Tally:
         )
 
 
-def reset_tcp(stream: trio.SocketStream) -> None:
-    """Makes the close that follows a reset: SO_LINGER with zero seconds."""
-    stream.socket.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_LINGER, _NO_LINGER)
-
-
 class Connection:
     """Reads on while it answers, so that it knows at once when the gateway leaves: whatever it plays ends then."""
 
     def __init__(
         self,
-        stream: trio.SocketStream,
+        sock: stdlib_socket.socket,
         answer: Answerer,
         tally: Tally,
         *,
         host: str = "",
-        reset: Callable[[trio.SocketStream], None] = reset_tcp,
+        prepare_reset: Callable[[], None] | None = None,
     ) -> None:
-        """``host`` is where the gateway meant to connect to; ``reset`` makes of the next close an error."""
-        self._stream = stream
+        """``host`` is where the gateway meant to connect to.
+
+        ``prepare_reset`` sees to it that the close which follows is a reset; without it SO_LINGER does that.
+        """
+        self._sock = sock
         self._answer = answer
         self._tally = tally
         self._host = host
-        self._reset = reset
+        self._prepare_reset = prepare_reset or self._linger_not
         self._reader = RequestReader()
         self._answering = False
 
@@ -91,7 +90,11 @@ class Connection:
                 nursery.cancel_scope.cancel()
         finally:
             self._tally.open -= 1
-            self._stream.socket.close()
+            trio.lowlevel.notify_closing(self._sock)
+            self._sock.close()
+
+    def _linger_not(self) -> None:
+        self._sock.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_LINGER, _NO_LINGER)
 
     # --- reading ---
 
@@ -99,10 +102,11 @@ class Connection:
         try:
             while (request := await self._next()) is not None:
                 requests.send_nowait(request)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
+        except OSError:
             pass
         except MalformedRequest as error:
-            await self._stream.send_all(whole({"error": {"message": str(error)}}, status=error.status).data)
+            with contextlib.suppress(OSError):
+                await self._send(whole({"error": {"message": str(error)}}, status=error.status).data)
         if self._answering:
             self._tally.abandoned += 1
             self._tally.abandoned_at = trio.current_time()
@@ -112,17 +116,24 @@ class Connection:
         reader = self._reader
         request = reader.feed(b"") if reader.pending else None
         while request is None:
-            data = await self._stream.receive_some(READ_SIZE)
+            data = await self._receive()
             if not data:
                 return None
             request = reader.feed(data)
         body = request.body
         while not reader.body_complete:
-            data = await self._stream.receive_some(READ_SIZE)
+            data = await self._receive()
             if not data:
                 return None
             body += reader.feed_body(data)
         return self._received(request, body)
+
+    async def _receive(self) -> bytes:
+        """Empty at the end. Raises OSError."""
+        while True:
+            await trio.lowlevel.wait_readable(self._sock)
+            with contextlib.suppress(BlockingIOError):
+                return self._sock.recv(READ_SIZE)
 
     def _received(self, request: Request, body: bytes) -> Received:
         self._tally.received += 1
@@ -159,12 +170,23 @@ class Connection:
                 if isinstance(step, Pause):
                     await trio.sleep(step.seconds)
                 else:
-                    await self._stream.send_all(step)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    await trio.lowlevel.checkpoint()
+                    await self._send(step)
+        except OSError:
             # The reader has seen it too, or sees it now, and counts it.
             await trio.sleep_forever()
         if script.end is End.STALL:
             await trio.sleep_forever()
         if script.end is End.RESET:
-            self._reset(self._stream)
+            self._prepare_reset()
         return script.end
+
+    async def _send(self, data: bytes) -> None:
+        """Nothing else runs between the kernel's taking of the last byte and the return: an answer that the gateway
+        has whole must not count as abandoned. Raises OSError."""
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[self._sock.send(rest) :]
+            except BlockingIOError:
+                await trio.lowlevel.wait_writable(self._sock)

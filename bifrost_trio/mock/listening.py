@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket as stdlib_socket
 from dataclasses import dataclass
 
 import trio
 
 from bifrost_trio.mock.connection import Answerer, Connection, MockStatistics, Tally
 from bifrost_trio.mock.provider import MockProvider
+from bifrost_trio.sockets import accept_from, listen
 
 __all__ = ["Listening", "serve_mock"]
 
@@ -36,12 +38,17 @@ async def serve_mock(
     """
     answerer = answer or MockProvider()
     tally = Tally()
+    listeners = listen(host, port)
+    try:
+        async with trio.open_nursery() as nursery:
 
-    async def serve(stream: trio.SocketStream) -> None:
-        await Connection(stream, answerer, tally).run()
+            def accept(sock: stdlib_socket.socket) -> None:
+                sock.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
+                nursery.start_soon(Connection(sock, answerer, tally).run)
 
-    listeners = await trio.open_tcp_listeners(port, host=host)
-    bound = listeners[0].socket.getsockname()[1]
-    async with trio.open_nursery() as nursery:
-        await nursery.start(trio.serve_listeners, serve, listeners)
-        task_status.started(Listening(bound, tally))
+            for listener in listeners:
+                nursery.start_soon(accept_from, listener, accept)
+            task_status.started(Listening(listeners[0].getsockname()[1], tally))
+    finally:
+        for listener in listeners:
+            listener.close()

@@ -13,7 +13,7 @@ import trio
 
 from bifrost_trio._wire import EventReader, Response, ResponseReader
 from bifrost_trio.errors import ConnectionBroken
-from bifrost_trio.testing.pairs import reset_of
+from bifrost_trio.testing.pairs import make_reset
 
 __all__ = ["Client", "ClientAnswer", "ClientStream"]
 
@@ -31,6 +31,21 @@ class ClientAnswer:
     @property
     def json(self) -> Any:
         return json_text.loads(self.body)
+
+    @property
+    def events(self) -> list[tuple[str, bytes]]:
+        """Of an event stream: (event, data)."""
+        return [(event, data) for event, data, _ in EventReader().feed(self.body)]
+
+    @property
+    def text(self) -> str:
+        """What a chat completion says, be it whole or a stream."""
+        if self.headers.get("content-type") == "text/event-stream":
+            chunks = [json_text.loads(data) for _, data in self.events if data != b"[DONE]"]
+            said = [choice["delta"] for chunk in chunks for choice in chunk["choices"]]
+        else:
+            said = [choice["message"] for choice in self.json["choices"]]
+        return "".join(message.get("content") or "" for message in said)
 
 
 class ClientStream:
@@ -62,10 +77,6 @@ class ClientStream:
     async def read_to_end(self) -> bytes:
         return b"".join([piece async for piece in self])
 
-    async def read_events(self) -> list[tuple[str, bytes]]:
-        """All that is left of an event stream, as (event, data)."""
-        return [(event, data) for event, data, _ in EventReader().feed(await self.read_to_end())]
-
 
 class Client:
     """One connection to a gateway, kept alive between requests.
@@ -73,8 +84,8 @@ class Client:
     ``other`` is the gateway's end of it, of which `reset` needs to know.
     """
 
-    def __init__(self, stream: trio.SocketStream, other: stdlib_socket.socket) -> None:
-        self._stream = stream
+    def __init__(self, own: stdlib_socket.socket, other: stdlib_socket.socket) -> None:
+        self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(own))
         self._other = other
         self._reader = ResponseReader()
 
@@ -165,7 +176,7 @@ class Client:
     def reset(self) -> None:
         """Closes the connection so that the gateway's next read fails."""
         if self.open:
-            reset_of(self._other)(self._stream)
+            make_reset(self._other)
             self.hang_up()
 
 

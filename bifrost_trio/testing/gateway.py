@@ -15,9 +15,9 @@ from bifrost_trio.config import Config
 from bifrost_trio.plugins import Plugin, load_plugins
 from bifrost_trio.server import Server, Timeouts
 from bifrost_trio.sockets import Poller, Socket
-from bifrost_trio.testing.client import Client
+from bifrost_trio.testing.client import Client, ClientAnswer
 from bifrost_trio.testing.home import away
-from bifrost_trio.testing.pairs import stream_pair
+from bifrost_trio.testing.pairs import socket_pair
 from bifrost_trio.testing.upstream import ScriptedUpstream
 from bifrost_trio.upstream import Dial
 
@@ -101,6 +101,8 @@ async def _served(
 
 
 def _and(plugins: Sequence[Plugin]) -> MakePlugins:
+    for plugin in plugins:
+        plugin.name = plugin.name or type(plugin).__name__
     return lambda entries: [*load_plugins(entries), *plugins]
 
 
@@ -137,8 +139,8 @@ class MemoryGateway:
 
     def client(self) -> Client:
         """A new connection."""
-        stream, other = stream_pair()
-        client = Client(stream, other)
+        own, other = socket_pair()
+        client = Client(own, other)
         self._clients.append(client)
         self.server.accept(other, self._connections)
         return client
@@ -146,6 +148,18 @@ class MemoryGateway:
     def hang_up(self) -> None:
         """Closes the connections of all clients."""
         for client in self._clients:
+            client.hang_up()
+
+    async def ask(self, text: str, model: str = "openai/mock-1", **members: Any) -> ClientAnswer:
+        """Posts a chat with one message to ``/v1/chat/completions`` on a connection of its own; the whole answer.
+
+        ``members`` are further ones of the request: ``stream=True``, ``fallbacks=["anthropic/mock-1"]``.
+        """
+        client = self.client()
+        wire = {"model": model, "messages": [{"role": "user", "content": text}], **members}
+        try:
+            return await client.post("/v1/chat/completions", wire)
+        finally:
             client.hang_up()
 
     async def quiet(self) -> None:

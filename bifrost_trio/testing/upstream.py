@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import inspect
 import socket as stdlib_socket
 from collections.abc import Awaitable, Callable
@@ -12,14 +13,14 @@ import trio
 
 from bifrost_trio.mock import Connection, MockProvider, MockStatistics, Received, Script, Tally
 from bifrost_trio.sockets import Poller, Socket
-from bifrost_trio.testing.pairs import reset_of, stream_pair
+from bifrost_trio.testing.pairs import make_reset, socket_pair
 from bifrost_trio.upstream import Dial
 
 __all__ = ["Connecting", "PlayedAnswer", "ScriptedUpstream"]
 
 PlayedAnswer: TypeAlias = str | bytes | Script | Callable[[Received], "bytes | Script | Awaitable[bytes | Script]"]
-"""Words for a `MockProvider` (``"status=500"``); a recorded answer, head and all; a script; or a function of the request,
-plain or async, that gives one of the last two."""
+"""Words for a `MockProvider` (``"status=500"``); a recorded answer, head and all; a script; or a function of the
+request, plain or async, that gives one of the last two."""
 
 
 class Connecting(enum.Enum):
@@ -28,6 +29,8 @@ class Connecting(enum.Enum):
     AT_ONCE = "at once"
     HANGS = "hangs"
     REFUSED = "refused"
+    DEAF = "deaf"
+    """It is made, but nothing is ever read from it."""
 
 
 class ScriptedUpstream:
@@ -66,13 +69,18 @@ class ScriptedUpstream:
     def _connect(self, host: str, poller: Poller) -> Socket:
         if self._nursery is None:
             raise RuntimeError("attach() this upstream to a nursery before anything connects to it")
-        stream, other = stream_pair()
+        own, other = socket_pair()
         socket = Socket(other, poller)
-        self._nursery.start_soon(self._serve, host, stream, other)
+        prepare_reset = functools.partial(make_reset, other)
+        connection = Connection(own, self._answer, self._tally, host=host, prepare_reset=prepare_reset)
+        self._nursery.start_soon(self._serve, connection, own)
         return socket
 
-    async def _serve(self, host: str, stream: trio.SocketStream, other: stdlib_socket.socket) -> None:
-        await Connection(stream, self._answer, self._tally, host=host, reset=reset_of(other)).run()
+    async def _serve(self, connection: Connection, own: stdlib_socket.socket) -> None:
+        if self.connecting is Connecting.DEAF:
+            with own:
+                await trio.sleep_forever()
+        await connection.run()
 
     async def _answer(self, request: Received) -> Script:
         self.requests.append(request)
