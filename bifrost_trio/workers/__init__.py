@@ -4,7 +4,8 @@
 |---|---|
 | `pool` | a memory channel of idle workers: N at work, a bounded number waiting |
 | `keys` | which key may serve a model, and which of them is taken |
-| `attempts` | one provider's attempts at a call: retries, key rotation, Retry-After |
+| `attempts` | one provider's attempts at a call: retries, back-off |
+| `rotation` | the keys of one call after a failure: tried, out, to be left alone until their Retry-After |
 | `building` | the three of them from the configuration |
 | `station` | the station: a call goes to the workers of its target's provider |
 """

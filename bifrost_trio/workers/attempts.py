@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import trio
@@ -13,6 +14,7 @@ from bifrost_trio.errors import GatewayError, KeysExhausted, ProviderError, Retr
 from bifrost_trio.types import Attempt, Call, Reply, WholeAnswer
 from bifrost_trio.workers.keys import Key, Keys
 from bifrost_trio.workers.pool import Worker, WorkerPool
+from bifrost_trio.workers.rotation import Rotation
 
 __all__ = ["Attempts", "Provider", "RetryPolicy"]
 
@@ -79,6 +81,13 @@ class Attempts:
         finally:
             call.outcome.queue_seconds += trio.current_time() - began
 
+    async def _sleep(self, call: Call, seconds: float) -> None:
+        began = trio.current_time()
+        try:
+            await trio.sleep(seconds)
+        finally:
+            call.outcome.queue_seconds += trio.current_time() - began
+
     async def _attempt(self, call: Call, reply: Reply, key: Key, worker: Worker) -> WholeAnswer | None:
         """One attempt, entered in the trail however it ends; the worker goes home whatever happens."""
         began = trio.current_time()
@@ -92,6 +101,9 @@ class Attempts:
                 error.provider = self.provider.name
             status, kind = error.status, error.kind
             raise
+        except Exception:
+            kind = GatewayError.kind
+            raise
         finally:
             self.pool.give_back(worker)
             target = call.target
@@ -101,14 +113,11 @@ class Attempts:
 
     async def _again(self, call: Call, reply: Reply, key: Key, error: ProviderError) -> WholeAnswer | None:
         """Everything after a first attempt that failed."""
-        spent: set[str] = set()
-        dead: set[str] = set()
+        rotation = Rotation()
         for attempt in range(self.policy.retries):
-            key, wait = self._plan(call, key, error, spent, dead, attempt)
+            key, wait = self._plan(call, key, error, rotation, attempt)
             if wait:
-                began = trio.current_time()
-                await trio.sleep(wait)
-                call.outcome.queue_seconds += trio.current_time() - began
+                await self._sleep(call, wait)
             worker = self.pool.borrow_nowait() or await self._wait(call)
             try:
                 return await self._attempt(call, reply, key, worker)
@@ -118,36 +127,31 @@ class Attempts:
             raise self._exhausted(error) from error
         raise error
 
-    def _plan(
-        self, call: Call, key: Key, error: ProviderError, spent: set[str], dead: set[str], attempt: int
-    ) -> tuple[Key, float]:
+    def _plan(self, call: Call, key: Key, error: ProviderError, rotation: Rotation, attempt: int) -> tuple[Key, float]:
         """The key of the next attempt and the seconds to wait before it; raises the error if there is to be none."""
         if call.outcome.committed or error.retry is Retry.NEVER:
             raise error
+        back_off = self.policy.back_off(attempt, self._chance)
         if error.retry is Retry.SAME_KEY:
-            return key, self._pause(error, attempt)
+            return key, self._within_limit(error, back_off if error.retry_after is None else error.retry_after)
         assert call.target is not None
-        spent.add(key.name)
-        if error.retry is Retry.WITHOUT_KEY:
-            dead.add(key.name)
-        other = self.keys.choose(call.target.model, call.options, spent)
+        now = trio.current_time()
+        rotation.note(key, error, now)
+        other = rotation.fresh(partial(self.keys.choose, call.target.model, call.options), now)
         if other is not None:
             return other, 0.0
-        # Every key was tried: begin again with those that still live.
-        spent.clear()
-        spent.update(dead)
-        other = self.keys.choose(call.target.model, call.options, dead)
-        if other is None:
+        soonest = rotation.again(now, back_off)
+        if soonest is None:
             raise self._exhausted(error) from error
-        return other, self._pause(error, attempt)
+        other, limited, wait = soonest
+        return other, self._within_limit(limited, wait)
 
-    def _pause(self, error: ProviderError, attempt: int) -> float:
-        if error.retry_after is None:
-            return self.policy.back_off(attempt, self._chance)
-        if error.retry_after > self.policy.limit:
+    def _within_limit(self, error: ProviderError, wait: float) -> float:
+        if error.retry_after is not None and wait > self.policy.limit:
             # The caller can wait for that better than a place in the queue can.
+            error.retry_after = wait
             raise error
-        return error.retry_after
+        return wait
 
     def _exhausted(self, error: ProviderError) -> KeysExhausted:
         exhausted = KeysExhausted(f"provider {self.provider.name} refused every key that was tried: {error.message}")

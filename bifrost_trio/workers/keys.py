@@ -10,8 +10,9 @@ from bifrost_trio.types import Options
 
 __all__ = ["Key", "Keys"]
 
-REMEMBERED_MODELS = 1024
-"""Models whose eligible keys are remembered: names come from clients, so their number must have a bound."""
+REMEMBERED_MODELS, REMEMBERED_LENGTH = 1024, 256
+"""Models whose eligible keys are remembered, and the characters of the longest: names come from clients, so both must
+have a bound."""
 
 
 class Key:
@@ -54,7 +55,7 @@ class Keys:
         self.keys = tuple(keys)
         self.direct = direct
         self._chance = chance
-        self._eligible: dict[str, tuple[Key, ...]] = {}
+        self._eligible: dict[str, tuple[tuple[Key, ...], tuple[Key, ...]]] = {}
 
     def choose(self, model: str, options: Options | None = None, spent: Collection[str] = ()) -> Key | None:
         """A key for this attempt, not among those named in ``spent``; None when those that could are all spent.
@@ -65,28 +66,34 @@ class Keys:
         if options is not None and (options.direct_key or options.key_id or options.key_name):
             key = self._asked_for(options)
             return None if key.name in spent else key
-        keys = self._eligible.get(model)
-        if keys is None:
-            keys = self._look_up(model)
+        keys, reserve = self._eligible.get(model) or self._look_up(model)
         if spent:
-            keys = tuple(key for key in keys if key.name not in spent)
+            keys = _without(keys, spent) or _without(reserve, spent)
         if len(keys) == 1:
             return keys[0]
         return self._draw(keys) if keys else None
 
-    def _look_up(self, model: str) -> tuple[Key, ...]:
-        keys = tuple(key for key in self.keys if key.allows(model))
-        if not keys:
-            raise NoEligibleKey(f"no key of provider {self.provider} may serve model {model!r}")
-        # A weight of 0 keeps a key in reserve: it serves only where no other may.
-        keys = tuple(key for key in keys if key.weight > 0) or keys
-        if len(self._eligible) >= REMEMBERED_MODELS:
-            self._eligible.clear()
-        self._eligible[model] = keys
-        return keys
+    def _look_up(self, model: str) -> tuple[tuple[Key, ...], tuple[Key, ...]]:
+        """The keys that may serve the model, and those in reserve: with a weight of 0, for when no other is left."""
+        allowed = [key for key in self.keys if key.allows(model)]
+        if not allowed:
+            shown = model if len(model) <= REMEMBERED_LENGTH else model[:REMEMBERED_LENGTH] + "…"
+            raise NoEligibleKey(f"no key of provider {self.provider} may serve model {shown!r}")
+        reserve = tuple(key for key in allowed if not key.weight)
+        found = tuple(key for key in allowed if key.weight), reserve
+        if not found[0]:
+            found = reserve, ()
+        if len(model) <= REMEMBERED_LENGTH:
+            if len(self._eligible) >= REMEMBERED_MODELS:
+                self._eligible.clear()
+            self._eligible[model] = found
+        return found
 
     def _draw(self, keys: tuple[Key, ...]) -> Key:
-        point = self._chance() * sum(key.weight for key in keys)
+        total = sum(key.weight for key in keys)
+        if not total:
+            return keys[int(self._chance() * len(keys))]
+        point = self._chance() * total
         for key in keys:
             point -= key.weight
             if point < 0:
@@ -107,3 +114,7 @@ class Keys:
     def models_allowed(self, models: Sequence[str]) -> list[str]:
         """Those of the models that some key may serve."""
         return [model for model in models if any(key.allows(model) for key in self.keys)]
+
+
+def _without(keys: tuple[Key, ...], spent: Collection[str]) -> tuple[Key, ...]:
+    return tuple(key for key in keys if key.name not in spent)
