@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 
 from bifrost_trio._wire import Envelope, Usage
-from bifrost_trio.errors import GatewayError
+from bifrost_trio.errors import GatewayError, StreamFault
 
 __all__ = [
     "Attempt",
@@ -266,6 +266,9 @@ class Format(Protocol):
     def stream_encoder(self, common_request: JsonObject) -> StreamEncoder: ...
     def decode_error(self, status: int, body: bytes) -> tuple[str, str | None, str | None, str | None]:
         """A provider's error answer as (message, type, code, param). Never raises."""
+
+    def decode_stream_error(self, frame: bytes) -> StreamFault:
+        """The error in a stream's frame (its JSON), or in a whole answer with status 200; with its true status."""
 
     def encode_error(self, error: GatewayError) -> bytes:
         """The body of an error answer."""

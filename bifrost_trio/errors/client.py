@@ -126,6 +126,7 @@ class QueueFull(Unavailable):
     """A provider's waiting room is full; another provider may have room, so a fallback may follow."""
 
     status = 429
+    type = "rate_limit_error"
     fallback = True
 
 

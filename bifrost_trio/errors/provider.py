@@ -100,6 +100,12 @@ class StreamFault(ProviderError):
         self.frame = frame
         self.told = False
         self.status = status
+        if status in (400, 404, 413, 422):
+            self.retry, self.fallback = Retry.NEVER, False
+        elif status in (401, 402, 403):
+            self.retry = Retry.WITHOUT_KEY
+        elif status == 429:
+            self.retry = Retry.NEXT_KEY
         if type is not None:
             self.type = type
 

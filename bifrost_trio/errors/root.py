@@ -31,8 +31,8 @@ class GatewayError(Exception):
     status: int = 500
     type: str = "internal_error"
     kind: ClassVar[str] = "gateway_internal"
-    retry: ClassVar[Retry] = Retry.NEVER
-    fallback: ClassVar[bool] = False
+    retry: Retry = Retry.NEVER
+    fallback: bool = False
 
     def __init__(
         self, message: str, *, param: str | None = None, code: str | None = None, retry_after: float | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
-from bifrost_trio.errors import GatewayError, InvalidField, MalformedAnswer
+from bifrost_trio.errors import GatewayError, InvalidField, MalformedAnswer, StreamFault
 from bifrost_trio.formats import openai_errors
 from bifrost_trio.formats.content import member
 from bifrost_trio.formats.openai_request import translate_request
@@ -70,6 +70,9 @@ class OpenAIChat:
 
     def decode_error(self, status: int, body: bytes) -> tuple[str, str | None, str | None, str | None]:
         return openai_errors.decode_error(status, body)
+
+    def decode_stream_error(self, frame: bytes) -> StreamFault:
+        return openai_errors.stream_fault(frame)
 
     def encode_error(self, error: GatewayError) -> bytes:
         return openai_errors.encode_error(error)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from bifrost_trio.errors import ConnectionBroken, GatewayError, MalformedAnswer
+from bifrost_trio.errors import ConnectionBroken, GatewayError, MalformedAnswer, StreamFault
 from bifrost_trio.formats import openai_errors
 from bifrost_trio.formats.codec import DecodeError, decode
 from bifrost_trio.formats.content import member
@@ -55,6 +55,9 @@ class OpenAISame:
     def decode_error(self, status: int, body: bytes) -> tuple[str, str | None, str | None, str | None]:
         return openai_errors.decode_error(status, body)
 
+    def decode_stream_error(self, frame: bytes) -> StreamFault:
+        return openai_errors.stream_fault(frame)
+
     def encode_error(self, error: GatewayError) -> bytes:
         return openai_errors.encode_error(error)
 
@@ -70,6 +73,11 @@ class _Responses(OpenAISame):
 
     def stream_encoder(self, common_request: JsonObject) -> StreamEncoder:
         return ResponsesEncoder()
+
+    def decode_stream_error(self, frame: bytes) -> StreamFault:
+        wire = decode(frame)
+        failed = isinstance(wire, dict) and wire.get("type") == "response.failed"
+        return _failed(wire, frame) if failed else openai_errors.stream_fault(frame)
 
     def encode_stream_error(self, error: GatewayError) -> bytes:
         members = openai_errors.error_members(error)
@@ -111,7 +119,7 @@ class ResponsesDecoder:
         return ()
 
 
-def _failed(wire: JsonObject, data: bytes) -> GatewayError:
+def _failed(wire: JsonObject, data: bytes) -> StreamFault:
     response = wire.get("response")
     inner = response.get("error") if isinstance(response, dict) else None
     return openai_errors.stream_fault(data, inner if isinstance(inner, dict) else {"message": "The response failed."})

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 
-import msgspec
-
 from bifrost_trio._wire import EventReader
 from bifrost_trio.errors import GatewayError
+from bifrost_trio.formats.codec import encode
 from bifrost_trio.plugins.plugin import Answer
 from bifrost_trio.types import Call, Headers, JsonObject, Reply
 
@@ -58,7 +57,7 @@ class AnswerReply(_Through):
         answer = Answer(body=body, format=self._call.format)
         await self._change(answer)
         if answer.changed:
-            body = msgspec.json.encode(self._call.format.encode_answer(answer.common))
+            body = encode(self._call.format.encode_answer(answer.common))
         await self._reply.send(status, headers, body)
 
 
@@ -99,7 +98,7 @@ class ChunkReply(_Through):
 async def write_answer(call: Call, reply: Reply, answer: Answer) -> None:
     """Sends an answer that a plugin made, whole or as the stream that the client asked for."""
     if not call.stream:
-        body = answer.body or msgspec.json.encode(call.format.encode_answer(answer.common))
+        body = answer.body or encode(call.format.encode_answer(answer.common))
         reply.claim()
         await reply.send(200, JSON, body)
         return

@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-import msgspec
 import trio
 
 from bifrost_trio._wire import Response, scan_answer
 from bifrost_trio.errors import MalformedAnswer, UnsupportedOperation
+from bifrost_trio.formats.codec import decode, encode
 from bifrost_trio.providers.listing import ProviderModel, fetch_models
 from bifrost_trio.providers.quirks import Quirks
 from bifrost_trio.providers.relay import Relay, Translation
 from bifrost_trio.providers.rendering import Auth, render_prefix
-from bifrost_trio.providers.verdicts import decompress, fault_in_stream, forwarded_headers, refusal
+from bifrost_trio.providers.verdicts import decompress, forwarded_headers, refusal
 from bifrost_trio.types import Call, Format, Headers, Operation, Reply, WholeAnswer
 from bifrost_trio.upstream import Connection, Pool, PoolStatistics
 
@@ -119,7 +119,7 @@ class Provider:
             wire = endpoint.format.encode_request({**call.request, "model": model}, dropped)
             if quirks is not None:
                 wire = quirks.apply(wire, dropped)
-            body = msgspec.json.encode(wire)
+            body = encode(wire)
             call.dropped_params = dropped
             data = b"%b%d\r\n\r\n%b" % (prefix, len(body), body)
         if self._raw_request or (call.options is not None and call.options.raw_request):
@@ -196,7 +196,7 @@ class Provider:
         call, format = exchange.call, exchange.endpoint.format
         answer = scan_answer(format.name, body)
         if answer.error:
-            raise fault_in_stream(format, body)
+            raise format.decode_stream_error(body)
         if call.envelope.stream:
             raise MalformedAnswer("the provider answered a request for a stream with a whole answer")
         call.outcome.usage = answer.usage
@@ -204,8 +204,8 @@ class Provider:
         if self._raw_response or (call.options is not None and call.options.raw_response):
             call.raw_response = body
         if not exchange.same:
-            common = format.decode_answer(msgspec.json.decode(body))
-            body = msgspec.json.encode(call.format.encode_answer(common))
+            common = format.decode_answer(decode(body))
+            body = encode(call.format.encode_answer(common))
         return WholeAnswer(200, JSON if call.native else (*JSON, *exchange.shown_headers()), body)
 
     # --- everything else ---

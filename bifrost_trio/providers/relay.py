@@ -11,7 +11,6 @@ import trio
 
 from bifrost_trio._wire import EventReader, Response, StreamScan
 from bifrost_trio.errors import ConnectionBroken, FirstOutputTimeout, IdleTimeout
-from bifrost_trio.providers.verdicts import fault_in_stream
 from bifrost_trio.types import Call, Format, Headers, JsonObject, Reply
 from bifrost_trio.upstream import Connection
 
@@ -99,7 +98,7 @@ class Relay:
             if piece:
                 scan.feed(piece)
                 if scan.error is not None:
-                    raise fault_in_stream(self._format, scan.error)
+                    raise self._format.decode_stream_error(scan.error)
                 size += len(piece)
                 held.append(piece if self._translation is None else self._translation.feed(piece))
                 if scan.output or size > MAX_HELD:
@@ -118,7 +117,7 @@ class Relay:
     async def _fault(self, piece: bytes) -> None:
         """An error frame after the commit: the client that speaks the provider's format gets it as it came."""
         assert self._scan.error is not None
-        fault = fault_in_stream(self._format, self._scan.error)
+        fault = self._format.decode_stream_error(self._scan.error)
         if self._translation is None and self._scan.boundary:
             await self._reply.write(piece)
             fault.told = True

@@ -14,11 +14,10 @@ from bifrost_trio.errors import (
     ProviderFault,
     RateLimited,
     RequestRefused,
-    StreamFault,
 )
 from bifrost_trio.types import Format
 
-__all__ = ["decompress", "fault_in_stream", "forwarded_headers", "refusal", "retry_after"]
+__all__ = ["decompress", "forwarded_headers", "refusal", "retry_after"]
 
 _BY_STATUS: dict[int, type[ProviderAnswered]] = {
     401: KeyRefused,
@@ -54,33 +53,6 @@ def refusal(format: Format, response: Response, body: bytes, key: str) -> Provid
         param=param,
         retry_after=retry_after(response),
     )
-
-
-def fault_in_stream(format: Format, frame: bytes) -> StreamFault:
-    """The error for an error object that came with status 200: in a stream's frame, or as a whole answer.
-
-    Its true status is told by the words of the format where it tells one (``rate_limit_error`` is a 429).
-    """
-    message, type, code, _ = format.decode_error(0, frame)
-    status = _STATUS_OF_WORD.get(code or "") or _STATUS_OF_WORD.get(type or "", 502)
-    return StreamFault(message, frame=frame, status=status, type=type, code=code)
-
-
-_STATUS_OF_WORD = {
-    "api_error": 500,
-    "authentication_error": 401,
-    "insufficient_quota": 429,
-    "invalid_request_error": 400,
-    "not_found_error": 404,
-    "overloaded_error": 529,
-    "permission_error": 403,
-    "rate_limit_error": 429,
-    "rate_limit_exceeded": 429,
-    "request_too_large": 413,
-    "requests": 429,
-    "timeout_error": 504,
-    "tokens": 429,
-}
 
 
 def retry_after(response: Response) -> float | None:

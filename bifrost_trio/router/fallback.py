@@ -22,7 +22,7 @@ class Router:
 
     async def __call__(self, call: Call, reply: Reply) -> None:
         envelope = call.envelope
-        if envelope.model is None:
+        if not envelope.model:
             raise InvalidField("the request names no model", "model", "missing_required_parameter")
         targets = self._targets
         call.target = targets.known(envelope.model, call.default_provider) or await targets.find(envelope.model)

@@ -60,6 +60,8 @@ class BodyBudget:
 
 def check_media_type(request: Request) -> None:
     """JSON or nothing said; a form or a file would be read as something that it is not. Raises UnsupportedMediaType."""
+    if request.header(b"content-encoding") not in (None, b"identity"):
+        raise UnsupportedMediaType("a compressed body is not supported", param="content-encoding")
     value = request.header(b"content-type")
     if value is None or value == b"application/json":
         return
@@ -68,8 +70,6 @@ def check_media_type(request: Request) -> None:
         raise UnsupportedMediaType("the content type must be application/json", param="content-type")
     if b"charset" in parameters and b"utf-8" not in parameters:
         raise UnsupportedMediaType("JSON is UTF-8 (RFC 8259 section 8.1)", param="content-type")
-    if request.header(b"content-encoding") not in (None, b"identity"):
-        raise UnsupportedMediaType("a compressed body is not supported", param="content-encoding")
 
 
 class Reading:

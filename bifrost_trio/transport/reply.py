@@ -9,6 +9,7 @@ import trio
 
 from bifrost_trio._wire import splice_answer
 from bifrost_trio.errors import GatewayError
+from bifrost_trio.formats.bifrost import bifrost_stream_error
 from bifrost_trio.types import Attempt, Call, Headers, JsonObject, Operation, Sink, State, Target
 
 __all__ = ["ClientReply", "extra_fields", "fact_headers"]
@@ -94,7 +95,11 @@ class ClientReply:
             await self.sink.finish()
             return
         if self._begun and (not self._last or self._last.endswith(BOUNDARIES)):
-            await self.sink.write(self._call.format.encode_stream_error(error))
+            call = self._call
+            native = call.native and call.operation is not Operation.RESPONSES
+            # A Responses client reads events by their type; the others look for ``error`` in plain data.
+            told = bifrost_stream_error(error, extra_fields(call)) if native else call.format.encode_stream_error(error)
+            await self.sink.write(told)
         self.sink.reset()
 
 

@@ -93,7 +93,7 @@ ERRORS: list[tuple[GatewayError, str, tuple[str, str | None]]] = [
     (RouteNotFound("m"), "not_found_error", ("invalid_request_error", "not_found")),
     (ModelNotFound("m"), "not_found_error", ("invalid_request_error", "model_not_found")),
     (BodyTooLarge("m"), "request_too_large", ("invalid_request_error", "request_too_large")),
-    (QueueFull("m"), "overloaded_error", ("server_error", "overloaded")),
+    (QueueFull("m"), "rate_limit_error", ("rate_limit_error", "rate_limit_exceeded")),
     (Draining("m"), "overloaded_error", ("server_error", "overloaded")),
     (FirstOutputTimeout("m"), "timeout_error", ("server_error", "timeout")),
     (RateLimited(429, "m", type="requests", code="c"), "rate_limit_error", ("requests", "c")),
@@ -110,7 +110,9 @@ ERRORS: list[tuple[GatewayError, str, tuple[str, str | None]]] = [
 
 @pytest.mark.parametrize(("error", "kind", "members"), ERRORS)
 def test_each_api_in_its_own_shape(error: GatewayError, kind: str, members: tuple[str, str | None]) -> None:
-    wanted = {"type": "error", "error": {"type": kind, "message": "m"}}
+    # Anthropic's shape has no place for the field at fault.
+    message = f"{error.param}: m" if error.param else "m"
+    wanted = {"type": "error", "error": {"type": kind, "message": message}}
     assert json.loads(anthropic.encode_error(error)) == wanted
     assert anthropic.encode_stream_error(error) == b"event: error\ndata: " + anthropic.encode_error(error) + b"\n\n"
     openai = {"error": {"message": "m", "type": members[0], "param": error.param, "code": members[1]}}

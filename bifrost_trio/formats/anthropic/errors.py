@@ -34,7 +34,7 @@ def decode_error(status: int, body: bytes) -> tuple[str, str | None, str | None,
     return read_error(status, body)
 
 
-def stream_fault(wire: JsonObject, frame: bytes) -> StreamFault:
+def stream_fault(frame: bytes) -> StreamFault:
     """The error of an ``error`` event, with the status that its type stands for."""
     message, kind, code, _ = read_error(502, frame)
     return StreamFault(message, frame=frame, status=STATUSES.get(kind or "", 502), type=kind, code=code)
@@ -47,7 +47,11 @@ def _type(error: GatewayError) -> str:
 
 
 def error_object(error: GatewayError) -> JsonObject:
-    return {"type": "error", "error": {"type": _type(error), "message": error.message}}
+    """Its shape has no place for the field at fault, so the message names it."""
+    message = error.message
+    if error.param is not None and error.param not in message:
+        message = f"{error.param}: {message}"
+    return {"type": "error", "error": {"type": _type(error), "message": message}}
 
 
 def encode_error(error: GatewayError) -> bytes:

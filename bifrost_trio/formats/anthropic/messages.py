@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bifrost_trio.errors import GatewayError, MalformedAnswer
+from bifrost_trio.errors import GatewayError, MalformedAnswer, StreamFault
 from bifrost_trio.formats.anthropic import answer, errors
 from bifrost_trio.formats.anthropic.request_in import decode_request
 from bifrost_trio.formats.anthropic.request_out import encode_request
@@ -61,6 +61,9 @@ class Anthropic:
 
     def decode_error(self, status: int, body: bytes) -> tuple[str, str | None, str | None, str | None]:
         return errors.decode_error(status, body)
+
+    def decode_stream_error(self, frame: bytes) -> StreamFault:
+        return errors.stream_fault(frame)
 
     def encode_error(self, error: GatewayError) -> bytes:
         return errors.encode_error(error)

@@ -67,7 +67,7 @@ class AnthropicDecoder:
             raise MalformedAnswer("The provider's stream holds an event that is not an object.")
         kind = wire.get("type") or event
         if kind == "error":
-            raise stream_fault(wire, data)
+            raise stream_fault(data)
         handler = _HANDLERS.get(str(kind))
         if handler is not None:
             return handler(self, wire)
