@@ -52,7 +52,8 @@ def _summary(config: Config) -> list[str]:
         keys = sum(key.enabled for key in provider.keys)
         lines.append(f"  {name:{width}}  {keys} key{'' if keys == 1 else 's'}")
     if not config.server.loopback:
-        lines.append(f"  {config.server.host} can be reached from other machines: `serve` asks for a word on that")
+        host = config.server.host
+        lines.append(f"  {host} can be reached from other machines: serve wants --insecure-no-authentication for that")
     return lines
 
 

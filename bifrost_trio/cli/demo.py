@@ -50,10 +50,7 @@ async def _serve(options: Options) -> int:
         facts = Facts([_url(config.server, listeners[0].getsockname())], 1, config, None, None, demo=True)
 
         def announce() -> None:
-            if options.log == "json":
-                say(started(facts))
-            else:
-                _show(facts, Style(sys.stdout, os.environ))
+            say(started(facts) if options.log == "json" else _page(facts, Style(sys.stdout, os.environ)))
 
         status = await serve_alone(source, config, listeners, options.log, announce)
         nursery.cancel_scope.cancel()
@@ -76,11 +73,9 @@ def _environment(port: int) -> Mapping[str, str]:
     }
 
 
-def _show(facts: Facts, style: Style) -> None:
-    say(screen(facts, style))
-    say("Try, in another terminal:\n")
-    for about, command in commands(facts.urls[0]).items():
-        say(f"{style.quiet(f'# {about}')}\n{command}\n")
+def _page(facts: Facts, style: Style) -> str:
+    tried = [f"{style.quiet(f'# {about}')}\n{command}\n" for about, command in commands(facts.urls[0]).items()]
+    return "\n".join([screen(facts, style), "Try, in another terminal:\n", *tried])
 
 
 def commands(url: str) -> dict[str, str]:
