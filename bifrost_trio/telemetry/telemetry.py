@@ -169,9 +169,13 @@ class Telemetry:
 
     def families(self) -> list[Family]:
         """Everything as it is now, as plain data."""
+        return list(self._each_family())
+
+    def _each_family(self) -> Iterator[Family]:
         # Model lists grow while the gateway runs; calls find their labels anew after each scrape.
         self._know()
-        return [*self._tally.families(), *families_of(self._facts())]
+        yield from self._tally.families()
+        yield from families_of(self._facts())
 
     def _facts(self) -> Facts:
         yield from self._carried.facts()
@@ -194,7 +198,7 @@ class Telemetry:
         if self.collect is not None:
             return await self.collect()
         pieces = []
-        for piece in render_pieces(self.families()):
+        for piece in render_pieces(self._each_family()):
             pieces.append(piece)
             await trio.lowlevel.checkpoint()
         return b"".join(pieces)
