@@ -111,7 +111,7 @@ class RunningGateway:
             await plugin.open()
         old = getattr(self, "assembly", None)
         self.assembly = self._assemble(config, plugins)
-        self.telemetry.watch(self.assembly)
+        self.telemetry.watch(self.assembly, poller=self.poller)
         if old is not None:
             await self._retire(old)
 
