@@ -27,7 +27,7 @@ class Router:
         targets = self._targets
         call.target = targets.known(envelope.model, call.default_provider) or await targets.find(envelope.model)
         # Resolved before the first attempt: a name that nobody knows is the caller's error, not a failed fallback.
-        fallbacks = [targets.known(name) or await targets.find(name, "fallbacks") for name in envelope.fallbacks]
+        fallbacks = [await targets.find(name, "fallbacks") for name in envelope.fallbacks]
         try:
             await self._following(call, reply)
         except (ProviderError, QueueFull) as error:
@@ -37,6 +37,7 @@ class Router:
 
     async def _fall_back(self, call: Call, reply: Reply, fallbacks: list[Target], primary: GatewayError) -> None:
         assert call.target is not None
+        of_primary = call.target, call.spoken_to_in, call.dropped_params
         tried = {str(call.target)}
         for number, target in enumerate(fallbacks, 1):
             if str(target) in tried:
@@ -52,4 +53,7 @@ class Router:
                     raise
             else:
                 return
+        # The answer is about the primary again: whose it is, and in which format its error came.
+        call.target, call.spoken_to_in, call.dropped_params = of_primary
+        call.fallback = 0
         raise primary

@@ -77,8 +77,11 @@ class ModelLists:
             with trio.move_on_after(ASK_SECONDS):
                 async with trio.open_nursery() as nursery:
                     for provider in stale:
-                        self._due[provider] = now + FAILED_SECONDS
                         nursery.start_soon(self._fetch, provider)
+            # Not reached by a client that leaves: whoever waited for its answer asks again.
+            for provider in stale:
+                if self._due.get(provider, 0.0) <= now:
+                    self._due[provider] = now + FAILED_SECONDS
         finally:
             self._asking.set()
             self._asking = None

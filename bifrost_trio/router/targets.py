@@ -10,8 +10,9 @@ from bifrost_trio.types import Target
 
 __all__ = ["Targets"]
 
-REMEMBERED_NAMES = 4096
-"""Names whose target is remembered: they come from clients, so their number must have a bound."""
+REMEMBERED_NAMES, REMEMBERED_LENGTH = 4096, 256
+"""Names whose target is remembered, and the characters of the longest: they come from clients, so both must have a
+bound."""
 
 SHOWN = 100
 """Characters of a client's model name that an error message repeats."""
@@ -29,26 +30,26 @@ class Targets:
         self._models = models
         self._remembered: dict[tuple[str, str | None], Target] = {}
 
-    def known(self, name: str, default_provider: str | None = None) -> Target | None:
-        """The target, as far as it is known without asking anybody.
+    def known(self, name: str, default_provider: str | None = None, param: str = "model") -> Target | None:
+        """The target, as far as it is known without asking anybody. Raises InvalidField for ``param``.
 
         ``default_provider`` serves bare names of a drop-in route whose own provider is configured, unless another one
         is known to offer them.
         """
         target = self._remembered.get((name, default_provider))
         if target is None:
-            target = self._resolve(name, default_provider)
-            if target is not None:
+            target = self._resolve(name, default_provider, param)
+            if target is not None and len(name) <= REMEMBERED_LENGTH:
                 if len(self._remembered) >= REMEMBERED_NAMES:
                     self._remembered.clear()
                 self._remembered[name, default_provider] = target
         return target
 
-    def _resolve(self, name: str, default_provider: str | None) -> Target | None:
+    def _resolve(self, name: str, default_provider: str | None, param: str) -> Target | None:
         provider, slash, model = name.partition("/")
         if slash and provider in self._providers:
             if not model:
-                raise InvalidField("the model's name is missing behind the provider's", "model")
+                raise InvalidField("the model's name is missing behind the provider's", param)
             return Target(provider, model, name)
         offered = self._models.provider_of(name)
         if offered is not None:
@@ -58,9 +59,11 @@ class Targets:
         return None
 
     async def find(self, name: str, param: str = "model") -> Target:
-        """As `known`, after asking the providers for their lists. Raises ModelNotFound, InvalidField."""
-        await self._models.refresh()
-        target = self.known(name)
+        """As `known`; if it is not, after asking the providers for their lists. Raises ModelNotFound, InvalidField."""
+        target = self.known(name, param=param)
+        if target is None:
+            await self._models.refresh()
+            target = self.known(name, param=param)
         if target is not None:
             return target
         shown = name if len(name) <= SHOWN else name[:SHOWN] + "…"
