@@ -154,8 +154,8 @@ def _said(name: str, value: str) -> dict[str, Any]:
 
 
 def _count(name: str, value: str) -> int:
-    if not value.isascii() or not value.isdigit():
-        raise ValueError(f"{name} is a whole number, not {value!r}")
+    if not value.isascii() or not value.isdigit() or len(value) > 7:
+        raise ValueError(f"{name} is a whole number below ten million, not {value!r}")
     return int(value)
 
 

@@ -23,6 +23,8 @@ CREATED = 1_700_000_000
 """Seconds since 1970: the same for every answer."""
 
 DIMENSIONS = 8
+MAX_DIMENSIONS = 4096
+"""As many as the largest embeddings have: a mistyped number must not fill the memory."""
 
 
 def usage(said: Said) -> JsonObject:
@@ -106,7 +108,7 @@ def completion_frames(wire: JsonObject, said: Said, number: int) -> Frames:
 def embeddings(wire: JsonObject, said: Said, number: int) -> JsonObject:
     given = wire.get("input")
     texts = given if isinstance(given, list) else [given]
-    size = wire.get("dimensions") or DIMENSIONS
+    size = min(wire.get("dimensions") or DIMENSIONS, MAX_DIMENSIONS)
     found = [{"object": "embedding", "index": n, "embedding": _vector(text, size)} for n, text in enumerate(texts)]
     counted = {"prompt_tokens": said.input_tokens, "total_tokens": said.input_tokens}
     return {"object": "list", "data": found, "model": wire.get("model"), "usage": counted}

@@ -69,7 +69,7 @@ class MockProvider:
             return self._answer(request, language, wire, behaviour)
         except ValueError as error:
             return self._refuse(request, 400, str(error))
-        except (AttributeError, IndexError, KeyError, TypeError) as error:
+        except (AttributeError, IndexError, KeyError, TypeError, RecursionError) as error:
             return self._refuse(request, 400, f"the mock does not understand this request: {error}")
 
     def _answer(self, request: Received, language: str, wire: JsonObject, behaviour: Behaviour) -> Script:

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import anthropic.types as claude
+import hypothesis
+import hypothesis.strategies as st
 import openai.types as gpt
 import openai.types.chat as gpt_chat
 import openai.types.responses as gpt_responses
@@ -209,3 +211,21 @@ def test_a_tool_is_called_once() -> None:
 )
 def test_what_it_does_not_understand_is_an_answer(path: str, wire: dict[str, Any], status: int) -> None:
     assert read(asked(path, wire))[0] == status
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.sampled_from(["user", "tool_result", "get_weather"]),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["content", "text", "type", "name"]), inner),
+    max_leaves=10,
+)
+MEMBERS = ["messages", "prompt", "input", "tools", "tool_choice", "stream", "system", "dimensions", "stream_options"]
+
+
+@hypothesis.given(
+    path=st.sampled_from([*PATHS.values(), "/v1/embeddings"]), wire=st.dictionaries(st.sampled_from(MEMBERS), JSON)
+)
+def test_whatever_is_sent_it_answers(path: str, wire: dict[str, Any]) -> None:
+    """It never fails on a request, and what it answers is HTTP."""
+    status, _, complete = read(asked(path, {"model": "mock-1", **wire}))
+    assert status in (200, 400)
+    assert complete

@@ -34,7 +34,7 @@ def statuses(mock: MockProvider, count: int, **given: Any) -> list[int]:
     [
         ("statsu=500", "the mock knows no word 'statsu'; it knows chunks, close, code"),
         ("status", "a word of the mock's is name=value, not 'status'"),
-        ("status=high", "status is a whole number, not 'high'"),
+        ("status=high", "status is a whole number below ten million, not 'high'"),
         ("status=99", "status is a status from 200 on, not '99'"),
         ("delay=-1", "delay is a number of seconds, not '-1'"),
         ("delay=nan", "delay is a number of seconds, not 'nan'"),
