@@ -49,17 +49,17 @@ MakePlugins: TypeAlias = Callable[[Sequence[PluginConfig]], list[Plugin]]
 
 def stack(
     targets: Targets, plugins: list[Plugin], providers: Mapping[str, Attempts], background: trio.Nursery
-) -> Station:
-    """The path from the router on. ``providers`` stand behind their attempts; server and transport come before it.
+) -> tuple[Station, Plugins | None]:
+    """The path from the router on, and its chain of plugins: without plugins it is not in the path.
+
+    ``providers`` stand behind their attempts; server and transport come before it all.
 
     Server → Transport → Router → Plugins → MCP → Workers → Providers → Upstream
     """
-    station: Station = Workers(providers)
-    station = Mcp(station)
-    if plugins:
-        # A station that has nothing to do is not in the path.
-        station = Plugins(plugins, station, background)
-    return Router(targets, station)
+    workers = Workers(providers)
+    mcp = Mcp(workers)
+    chain = Plugins(plugins, mcp, background) if plugins else None
+    return Router(targets, chain or mcp), chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,7 @@ class Assembly:
     attempts: Mapping[str, Attempts]
     providers: Mapping[str, Provider]
     plugins: tuple[Plugin, ...]
+    chain: Plugins | None
     budget: BodyBudget
 
 
@@ -111,7 +112,7 @@ class RunningGateway:
             await plugin.open()
         old = getattr(self, "assembly", None)
         self.assembly = self._assemble(config, plugins)
-        self.telemetry.watch(self.assembly, poller=self.poller)
+        self.telemetry.watch(self.assembly, poller=self.poller, plugins=self.assembly.chain)
         if old is not None:
             await self._retire(old)
 
@@ -123,7 +124,7 @@ class RunningGateway:
         asks = {name: _asker(providers[name], attempts[name]) for name in providers}
         models = ModelLists(configured_models(config.providers), asks)
         targets = Targets(providers, models)
-        path = stack(targets, plugins, attempts, self._nursery)
+        path, chain = stack(targets, plugins, attempts, self._nursery)
         budget = BodyBudget(config.client.max_request_body_size_mb * 2**20, config.server.memory_budget_in_mb * 2**20)
         heartbeat = self._heartbeat_of(config.server.stream_comment_after_seconds)
         may_forward = config.client.header_filter_config.allows
@@ -131,7 +132,7 @@ class RunningGateway:
         client = config.client
         admission = Admission(client.required_headers, client.allowed_origins, client.allowed_headers)
         transport = Transport(inference, inference_routes(), self._other_routes(models), admission)
-        return Assembly(config, transport, inference, models, attempts, providers, tuple(plugins), budget)
+        return Assembly(config, transport, inference, models, attempts, providers, tuple(plugins), chain, budget)
 
     def _heartbeat_of(self, interval: float) -> Heartbeat | None:
         """The one in use, unless its interval has changed: streams that wait stay with theirs."""
