@@ -24,7 +24,7 @@ from bifrost_trio.plugins import Plugin, Plugins, load_plugins
 from bifrost_trio.providers import Provider, ProviderModel, build_provider
 from bifrost_trio.router import ListedModel, ModelLists, Router, Targets
 from bifrost_trio.sockets import Poller
-from bifrost_trio.telemetry import Telemetry
+from bifrost_trio.telemetry import LEARNED_MODELS, Telemetry
 from bifrost_trio.transport import (
     Admission,
     AsgiTransport,
@@ -199,7 +199,9 @@ async def open_gateway(
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
         await nursery.start(poller.run)
-        gateway = RunningGateway(nursery, poller, lambda: dial(poller), telemetry or Telemetry(), make_plugins)
+        gateway = RunningGateway(
+            nursery, poller, lambda: dial(poller), telemetry or Telemetry(learned_models=LEARNED_MODELS), make_plugins
+        )
         nursery.start_soon(gateway.telemetry.run)
         try:
             await gateway.use(config)

@@ -16,6 +16,15 @@
 from bifrost_trio.telemetry.exposition import FamilyCollector
 from bifrost_trio.telemetry.ledger import Ledger, expose, merge
 from bifrost_trio.telemetry.logs import LogMode, configure_logging
-from bifrost_trio.telemetry.telemetry import Telemetry
+from bifrost_trio.telemetry.telemetry import LEARNED_MODELS, Telemetry
 
-__all__ = ["FamilyCollector", "Ledger", "LogMode", "Telemetry", "configure_logging", "expose", "merge"]
+__all__ = [
+    "LEARNED_MODELS",
+    "FamilyCollector",
+    "Ledger",
+    "LogMode",
+    "Telemetry",
+    "configure_logging",
+    "expose",
+    "merge",
+]

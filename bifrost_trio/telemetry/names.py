@@ -42,6 +42,7 @@ __all__ = [
     "SETTLE_FAILURES",
     "STALE_RETRIES",
     "SUCCESS",
+    "TASKS",
     "UNREADABLE",
     "UPSTREAM",
     "UPSTREAM_LATENCY",
@@ -161,6 +162,7 @@ BODY_LIMIT = _gauge("bifrost_body_limit_bytes", "Bytes that large request bodies
 BODY_REFUSED = _counter("bifrost_body_refused_total", "Requests refused for want of memory.")
 POLLER_SOCKETS = _gauge("bifrost_poller_sockets", "Sockets in the poller's set.")
 POLLER_WAITING = _gauge("bifrost_poller_waiting", "Sockets that somebody waits for.")
+TASKS = _gauge("bifrost_tasks", "Trio tasks: one for each client connection, and a handful.")
 POLLER_BUCKETS = _gauge("bifrost_poller_deadline_buckets", "Buckets of deadlines, 50 ms each.")
 PLUGIN_ERRORS = _counter("bifrost_plugin_errors_total", "Hooks that raised an error of their own.", "plugin")
 PLUGINS_LATE = _counter("bifrost_plugin_late_total", "After-hooks of cancelled calls cut short.")

@@ -36,10 +36,14 @@ from bifrost_trio.telemetry.sources import (
 from bifrost_trio.telemetry.tally import Tally
 from bifrost_trio.types import Call, State
 
-__all__ = ["Telemetry"]
+__all__ = ["LEARNED_MODELS", "Telemetry"]
 
 DONE: Final = State.DONE
 """A global name: looking it up in the enumeration would cost as much as counting."""
+
+
+LEARNED_MODELS: Final = 100
+"""Names of models that no list knows and that a provider has answered for, which get a label of their own."""
 
 
 class Telemetry:
@@ -181,6 +185,8 @@ class Telemetry:
         yield from self._carried.facts()
         if self._assembly is not None:
             yield from read_assembly(self._assembly, self._plugins)
+        if trio.lowlevel.in_trio_run():
+            yield names.TASKS, (), trio.lowlevel.current_statistics().tasks_living
         if self._poller is not None:
             yield from read_poller(self._poller.statistics())
         if self._server is not None:
