@@ -1,0 +1,40 @@
+"""What the tests with the real SDKs share: the recordings, and the count of what became of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.clients.recorded import Recording, read_recordings
+from tests.clients.running import MANNERS, Manner
+
+TALLY = pytest.StashKey[Counter[str]]()
+
+
+@pytest.fixture(scope="session")
+def recordings(shared_data: Path) -> dict[str, list[Recording]]:
+    """By kind."""
+    return read_recordings(shared_data / "recordings")
+
+
+@pytest.fixture(scope="session")
+def tally(pytestconfig: pytest.Config) -> Counter[str]:
+    """What became of the recordings, a line each; printed behind the tests."""
+    return pytestconfig.stash.setdefault(TALLY, Counter())
+
+
+@pytest.fixture(params=MANNERS)
+def manner(request: pytest.FixtureRequest) -> Manner:
+    """Sync and async."""
+    found: Manner = request.param
+    return found
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    counts = config.stash.get(TALLY, None)
+    if counts:
+        terminalreporter.section("recordings")
+        for what, count in sorted(counts.items()):
+            terminalreporter.line(f"{count:5} {what}")
