@@ -139,7 +139,8 @@ class AnthropicEncoder:
     def _call(self, call: JsonObject, frames: list[bytes]) -> None:
         function = call.get("function") or {}
         key = self._call_key(call)
-        if key not in self._calls:
+        begins = key not in self._calls
+        if begins:
             self._calls[key] = call.get("id") or f"call_{len(self._calls)}"
             block: JsonObject = {
                 "type": "tool_use",
@@ -151,7 +152,8 @@ class AnthropicEncoder:
                 block["caller"] = call["caller"]
             frames += self._lanes.begin(key, block, tool=True)
         arguments = function.get("arguments")
-        if arguments:
+        # Some providers say "null" for no arguments; an Anthropic client would take that for the input.
+        if arguments and not (begins and arguments == "null"):
             text = arguments if isinstance(arguments, str) else compact(arguments)
             frames += self._lanes.add(key, {"type": "input_json_delta", "partial_json": text})
 
