@@ -13,9 +13,10 @@ import trio
 from bifrost_trio.app import RunningGateway, open_gateway
 from bifrost_trio.config import Config, format_problems
 from bifrost_trio.errors import ConfigError
-from bifrost_trio.server import Server
+from bifrost_trio.server import HypercornProtocols, Server
 from bifrost_trio.serving.settings import timeouts_of, tls_context
 from bifrost_trio.telemetry import Telemetry
+from bifrost_trio.transport import AsgiCalls
 
 __all__ = ["ServingProcess"]
 
@@ -31,6 +32,7 @@ class ServingProcess:
         self._telemetry = telemetry
         self._gateway: RunningGateway | None = None
         self._server: Server | None = None
+        self._others: HypercornProtocols | None = None
         self._run = trio.CancelScope()
         self._reloading = trio.Lock()
         self.draining = False
@@ -51,16 +53,26 @@ class ServingProcess:
         context = tls_context(server_config)
         async with open_gateway(self._config, telemetry=self._telemetry) as gateway:
             self._gateway = gateway
+            timeouts = timeouts_of(server_config)
+            self._others = others = HypercornProtocols(
+                AsgiCalls(gateway, body_limit=timeouts.body), timeouts, http2=server_config.http2
+            )
+            if context is not None and server_config.http2:
+                others.load()
             self._server = server = Server(
                 gateway,
                 gateway.poller,
-                timeouts=timeouts_of(server_config),
+                timeouts=timeouts,
                 context=context,
+                others=others,
                 max_connections=server_config.max_connections,
             )
             self._telemetry.watch_server(server)
             async with trio.open_nursery() as nursery:
                 await nursery.start(server.serve, self._listeners)
+                # What lives as long as the process is not to be looked at by every full collection.
+                gc.collect()
+                gc.freeze()
                 accepting()
 
     def drain(self) -> None:
@@ -107,5 +119,8 @@ class ServingProcess:
         if (context is None) == (server.context is None):
             server.context = context
         server.timeouts = timeouts_of(config.server)
+        if self._others is not None:
+            self._others.timeouts = server.timeouts
+            self._others.http2 = config.server.http2
         server.max_connections = config.server.max_connections
         log.info("the configuration was reloaded")

@@ -91,6 +91,11 @@ class Socket:
         poller.register(self)
 
     @property
+    def sock(self) -> stdlib_socket.socket:
+        """The kernel's socket: for its addresses and for half-closing it."""
+        return self._sock
+
+    @property
     def stale(self) -> bool:
         """Whether an idle connection is of no use any more: bytes or a hang-up came that nobody asked for."""
         return self.ready or self.hangup

@@ -132,14 +132,17 @@ class TlsSocket:
         self._incoming.write(data)
 
     def close(self) -> None:
+        self.say_end()
+        self._inner.close()
+
+    def say_end(self) -> None:
+        """Sends the close_notify, if the kernel takes it at once: closing never waits."""
         with contextlib.suppress(ssl.SSLError, OSError, ValueError):
             try:
                 self._object.unwrap()
             except ssl.SSLWantReadError:
                 pass
-            # The farewell is sent only if the kernel takes it at once: closing never waits.
             self._inner.send_now(self._outgoing.read())
-        self._inner.close()
 
     def reset(self) -> None:
         self._inner.reset()

@@ -17,7 +17,7 @@
 """
 
 from bifrost_trio.transport.admission import Admission
-from bifrost_trio.transport.asgi import AsgiTransport
+from bifrost_trio.transport.asgi import AsgiCalls, AsgiTransport
 from bifrost_trio.transport.heartbeat import Heartbeat
 from bifrost_trio.transport.inference import Inference
 from bifrost_trio.transport.listing import Listing
@@ -29,6 +29,7 @@ from bifrost_trio.transport.station import Transport
 
 __all__ = [
     "Admission",
+    "AsgiCalls",
     "AsgiTransport",
     "BodyBudget",
     "ClientReply",

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeAlias
 
 import trio
 
-from bifrost_trio.errors import ClientGone, ConfigError, GatewayError
+from bifrost_trio.errors import ClientGone, ConfigError, GatewayError, RequestTimeout
 from bifrost_trio.types import Body, Headers, Request, Sink
 
-__all__ = ["AsgiTransport"]
+__all__ = ["AsgiCalls", "AsgiTransport"]
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -57,9 +58,10 @@ class AsgiRequest:
 class AsgiExchange:
     """The body of an ASGI request and the sink of its answer."""
 
-    __slots__ = ("_more", "_receive", "_send", "body_read", "ended", "started")
+    __slots__ = ("_limit", "_more", "_receive", "_send", "body_read", "ended", "started")
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, body_limit: float = math.inf) -> None:
+        self._limit = body_limit
         self._receive = receive
         self._send = send
         self._more = True
@@ -69,7 +71,11 @@ class AsgiExchange:
 
     async def receive(self) -> bytes:
         while self._more:
-            message = await self._receive()
+            try:
+                with trio.fail_after(self._limit):
+                    message = await self._receive()
+            except trio.TooSlowError:
+                raise RequestTimeout("the body of the request did not come in time", code="body_timeout") from None
             if message["type"] == "http.disconnect":
                 raise ClientGone("the client closed its connection within its request")
             self._more = message.get("more_body", False)
@@ -103,7 +109,7 @@ class AsgiExchange:
         return False
 
     def reset(self) -> None:
-        """The server resets what is not ended when the application returns; see `AsgiTransport`."""
+        """The server resets what is not ended when the application returns; see `AsgiCalls`."""
 
     async def _start(self, status: int, headers: Headers) -> None:
         self.started = True
@@ -116,45 +122,27 @@ class AsgiExchange:
             raise ClientGone("the client's connection broke while it was answered") from None
 
 
-class AnswerNotWhole(Exception):
+class AnswerNotWhole(GatewayError):
     """Raised to the ASGI server, so that it breaks off an answer that must not look whole."""
 
 
-class AsgiTransport:
-    """``open_application`` gives the started application; the lifespan enters and leaves it."""
+class AsgiCalls:
+    """The calls of a running application as an ASGI application without a lifespan. WebSockets are refused."""
 
-    def __init__(self, open_application: Callable[[], AbstractAsyncContextManager[Application]]) -> None:
-        self._open = open_application
-        self._application: Application | None = None
+    def __init__(self, application: Application, *, body_limit: float = math.inf) -> None:
+        """``body_limit``: seconds of silence within a request's body; servers other than our own have limits too."""
+        self._application = application
+        self.body_limit = body_limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        kind = scope["type"]
-        if kind == "http":
+        if scope["type"] == "http":
             await self._http(scope, receive, send)
-        elif kind == "lifespan":
-            await self._lifespan(receive, send)
-        elif kind == "websocket":
+        elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1000})
 
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        await receive()
-        try:
-            async with self._open() as self._application:
-                await send({"type": "lifespan.startup.complete"})
-                await receive()
-        except ConfigError as error:
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
-            return
-        finally:
-            self._application = None
-        await send({"type": "lifespan.shutdown.complete"})
-
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = AsgiExchange(receive, send)
-        if self._application is None:
-            await exchange.send(500, [(b"content-type", b"application/json")], NO_LIFESPAN)
-            return
+        exchange = AsgiExchange(receive, send, self.body_limit)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_when_gone, exchange, nursery.cancel_scope)
             await self._application(AsgiRequest(scope), exchange, exchange)
@@ -166,3 +154,34 @@ class AsgiTransport:
 async def _cancel_when_gone(exchange: AsgiExchange, scope: trio.CancelScope) -> None:
     await exchange.gone()
     scope.cancel()
+
+
+class AsgiTransport:
+    """``open_application`` gives the started application; the lifespan enters and leaves it."""
+
+    def __init__(self, open_application: Callable[[], AbstractAsyncContextManager[Application]]) -> None:
+        self._open = open_application
+        self._calls: AsgiCalls | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif self._calls is not None:
+            await self._calls(scope, receive, send)
+        elif scope["type"] == "http":
+            exchange = AsgiExchange(receive, send)
+            await exchange.send(500, [(b"content-type", b"application/json")], NO_LIFESPAN)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            async with self._open() as application:
+                self._calls = AsgiCalls(application)
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except ConfigError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        finally:
+            self._calls = None
+        await send({"type": "lifespan.shutdown.complete"})

@@ -24,6 +24,9 @@ class Provider:
         self.port = 0
         self.requests: list[dict[str, Any]] = []
         self.hold = False
+        self.cut = False
+        """Whether a stream breaks off after its first event."""
+        self.whole: dict[str, Any] = dict(WHOLE)
         self.let_go = trio.Event()
         self.open_streams = 0
         self.left = 0
@@ -52,7 +55,7 @@ class Provider:
     async def _answer(self, stream: trio.SocketStream, request: dict[str, Any]) -> None:
         self.requests.append(request)
         if not request.get("stream"):
-            body = json.dumps(WHOLE).encode()
+            body = json.dumps(self.whole).encode()
             await stream.send_all(
                 b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
             )
@@ -61,6 +64,8 @@ class Provider:
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
         )
         await self._chunk(stream, event({"content": "one"}))
+        if self.cut:
+            raise trio.BrokenResourceError("as asked")
         self.open_streams += 1
         try:
             if self.hold:

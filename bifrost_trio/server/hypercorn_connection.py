@@ -1,0 +1,126 @@
+"""Connections that Hypercorn serves. This module and `h2_guard` are the only ones that import it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, Updated
+from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError, H11Protocol
+from hypercorn.trio.task_group import TaskGroup
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
+from hypercorn.utils import parse_socket_addr
+
+from bifrost_trio.server.application import Timeouts
+from bifrost_trio.server.h2_guard import NO_LIMIT, GuardedH2
+from bifrost_trio.server.handed_stream import HandedStream
+
+__all__ = ["HandedConnection", "hypercorn_config"]
+
+LAST_WORDS_SECONDS = 1.0
+"""How long a farewell to an idle client may take."""
+
+
+def hypercorn_config(timeouts: Timeouts) -> Config:
+    config = Config()
+    config.accesslog = None
+    config.errorlog = logging.getLogger("bifrost_trio.server")
+    config.include_server_header = False
+    config.keep_alive_timeout = timeouts.keep_alive
+    config.max_app_queue_size = NO_LIMIT
+    return config
+
+
+class HandedConnection(TCPServer):
+    """One connection, from the bytes already read to its end. ``drained`` is set when the process drains.
+
+    ``h2``: HTTP/2 from its preface on, else HTTP/1.1 from the head of a request on.
+    """
+
+    def __init__(
+        self,
+        app: Callable[..., Awaitable[None]],
+        timeouts: Timeouts,
+        drained: trio.Event,
+        stream: HandedStream,
+        *,
+        h2: bool,
+        tls: bool,
+    ) -> None:
+        context: Any = WorkerContext(None)
+        context.terminated = drained
+        given: Any = stream
+        super().__init__(ASGIWrapper(app), hypercorn_config(timeouts), context, ConnectionState({}), given)
+        self._asgi = app
+        self._timeouts = timeouts
+        self._handed = stream
+        self._h2 = h2
+        self._tls = tls
+        self._over = False
+        self._ended = False
+
+    async def run(self) -> None:
+        """Serves until the connection is over, and closes it."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._break_when_cancelled)
+                await self._converse()
+                self._ended = True
+                nursery.cancel_scope.cancel()
+            await self._handed.aclose()
+            await self._handed.linger()
+        finally:
+            self._handed.close()
+
+    async def _break_when_cancelled(self) -> None:
+        """Hypercorn shields what it sends: a client that does not read would outlive the end of the server."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            if not self._ended:
+                self._handed.abort()
+
+    async def _converse(self) -> None:
+        socket = self._handed.socket
+        try:
+            client, server = (
+                parse_socket_addr(socket.family, name) for name in (socket.getpeername(), socket.getsockname())
+            )
+        except OSError:
+            return
+        async with TaskGroup() as task_group:
+            self._task_group = task_group
+            rest = (self.config, self.context, task_group, ConnectionState({}), self._tls, client, server)
+            protocol: Any
+            if self._h2:
+                protocol = GuardedH2(self._asgi, self._timeouts.write, *rest, self.protocol_send)
+            else:
+                protocol = H11Protocol(self.app, *rest, self.protocol_send)
+            self.protocol = protocol
+            await protocol.initiate()
+            await self.idle_task.restart(task_group, self._idle_timeout)
+            try:
+                await self._read_data()
+            except (H2CProtocolRequiredError, H2ProtocolAssumedError):
+                await protocol.handle(Closed())  # which protocol is spoken was decided before
+            self._over = True
+            await self.idle_task.stop()
+
+    async def protocol_send(self, event: Event) -> None:
+        if isinstance(event, Updated) and self._over:
+            return  # nobody would end the wait for an idle connection's next request
+        await super().protocol_send(event)
+
+    async def _idle_timeout(self) -> None:
+        with trio.move_on_after(self.config.keep_alive_timeout):
+            await self.context.terminated.wait()
+        with trio.move_on_after(LAST_WORDS_SECONDS, shield=True):
+            if isinstance(self.protocol, GuardedH2):
+                await self.protocol.say_goodbye()
+            await self._initiate_server_close()
