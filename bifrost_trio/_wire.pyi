@@ -318,6 +318,10 @@ class StreamScan:
         Not a role, a ping, ``response.created``.
         """
     @property
+    def outputs(self) -> int:
+        """Frames from the first real output on: about as many as there were tokens, where nobody has counted them."""
+
+    @property
     def complete(self) -> bool:
         """Whether the stream has said that it is whole: a finish reason or the format's last event."""
     @property

@@ -114,12 +114,15 @@ class Outcome:
         "status",
         "upstream_seconds",
         "usage",
+        "usage_estimated",
     )
 
     def __init__(self) -> None:
         self.state = State.OPEN
         self.status = 0
         self.usage: Usage | None = None
+        self.usage_estimated = False
+        """Of a stream that broke off, or whose provider did not count: input by size, output by frames."""
         self.finish_reason: str | None = None
         self.first_output_at = 0.0
         self.upstream_seconds = 0.0

@@ -305,6 +305,24 @@ async def test_a_reset_at_the_fifth_chunk(autojump_clock: trio.testing.MockClock
         assert (call.outcome.usage.input_tokens, call.outcome.usage.output_tokens) == (7, 5)
 
 
+async def test_tokens_that_nobody_counted_are_estimated(autojump_clock: trio.testing.MockClock) -> None:
+    upstream = ScriptedUpstream(streamed(CHUNKS, end=End.STALL))
+    watch = Watch()
+    async with gateway_in_memory(None, upstream, plugins=[watch]) as gateway:
+        client = gateway.client()
+        async with client.stream("/v1/chat/completions", STREAM) as stream:
+            received = b""
+            while received.count(b"data:") < len(CHUNKS):
+                received += await stream.read()
+            client.reset()
+            await gateway.quiet()
+        [call] = watch.calls
+        assert call.outcome.usage is not None
+        assert call.outcome.usage_estimated
+        assert call.outcome.usage.output_tokens == len(CHUNKS) - 1
+        assert call.outcome.usage.input_tokens == len(json.dumps(STREAM)) // 4
+
+
 async def test_a_client_that_closes_after_its_answer_is_a_success(autojump_clock: trio.testing.MockClock) -> None:
     watch = Watch()
     upstream = ScriptedUpstream(whole(ANSWER), streamed([*CHUNKS, frame({}, "stop"), b"data: [DONE]\n\n"]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import trio
 
-from bifrost_trio._wire import EventReader, Response, StreamScan
+from bifrost_trio._wire import EventReader, Response, StreamScan, Usage
 from bifrost_trio.errors import ConnectionBroken, FirstOutputTimeout, IdleTimeout
 from bifrost_trio.types import Call, Format, Headers, JsonObject, Reply
 from bifrost_trio.upstream import Connection
@@ -18,6 +18,10 @@ __all__ = ["MAX_HELD", "Relay", "Translation"]
 
 MAX_HELD = 256 * 1024
 """Bytes of preamble held back for one stream; a preamble beyond it is no preamble, and the stream is committed."""
+
+
+BYTES_A_TOKEN = 4
+"""Of a request, where nobody has counted its tokens: the usual rule of thumb for English text."""
 
 
 class Translation:
@@ -86,8 +90,17 @@ class Relay:
                         piece = translation.feed(piece)
             return await self._end(piece)
         finally:
-            self._call.outcome.usage = self._scan.usage
-            self._call.outcome.finish_reason = self._scan.finish_reason
+            self._count()
+
+    def _count(self) -> None:
+        """Also when the client left or the stream broke: what was delivered until then is known or estimated."""
+        outcome, scan = self._call.outcome, self._scan
+        outcome.finish_reason = scan.finish_reason
+        outcome.usage = scan.usage
+        if scan.outputs and (scan.usage is None or (not scan.complete and scan.outputs > scan.usage.output_tokens)):
+            known = scan.usage.input_tokens if scan.usage is not None else 0
+            outcome.usage = Usage(known or self._call.envelope.size // BYTES_A_TOKEN, scan.outputs)
+            outcome.usage_estimated = True
 
     async def _hold_back(self, piece: bytes, deadline: float) -> bytes:
         """Reads until the first real output, or the end; commits; what was held back is returned, to be written."""

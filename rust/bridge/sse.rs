@@ -61,6 +61,11 @@ impl StreamScan {
     }
 
     #[getter]
+    fn outputs(&self) -> u32 {
+        lock(&self.0).facts().outputs
+    }
+
+    #[getter]
     fn complete(&self) -> bool {
         lock(&self.0).facts().complete
     }

@@ -20,6 +20,8 @@ pub struct Facts {
     format: Format,
     /// Real output has been seen: text, a tool call, thinking, a refusal, audio.
     pub output: bool,
+    /// Frames from the first real output on: about as many as there were tokens.
+    pub outputs: u32,
     /// The stream has said that it is whole.
     pub complete: bool,
     /// The data of the first error frame.
@@ -62,6 +64,7 @@ impl Facts {
         Self {
             format,
             output: false,
+            outputs: 0,
             complete: false,
             error: None,
             finish_reason: None,
@@ -101,6 +104,9 @@ impl Facts {
     fn take(&mut self, frame: &Frame<'_>) {
         if frame.output {
             self.note(|facts| &mut facts.output);
+        }
+        if self.output {
+            self.outputs = self.outputs.saturating_add(1);
         }
         if frame.complete {
             self.note(|facts| &mut facts.complete);
