@@ -74,19 +74,23 @@ class ChunkReply(_Through):
         self._encoder = call.format.stream_encoder(call.request)
 
     async def write(self, data: bytes) -> None:
-        out = self._feed(data)
-        if out:
-            await self._reply.write(out)
+        out: list[bytes] = []
+        try:
+            self._feed(data, out)
+        finally:
+            # Also when an error stands behind them in the same piece.
+            if out:
+                await self._reply.write(b"".join(out))
 
     async def finish(self, trailer: bytes = b"") -> None:
-        last = self._feed(trailer) + b"".join(self._changed(self._decoder.finish())) + self._encoder.finish()
-        await self._reply.finish(last)
-
-    def _feed(self, data: bytes) -> bytes:
         out: list[bytes] = []
+        self._feed(trailer, out)
+        out += self._changed(self._decoder.finish())
+        await self._reply.finish(b"".join(out) + self._encoder.finish())
+
+    def _feed(self, data: bytes, out: list[bytes]) -> None:
         for event, frame, _ in self._events.feed(data):
-            out += self._changed(self._decoder.decode(event, frame))
-        return b"".join(out)
+            out.extend(self._changed(self._decoder.decode(event, frame)))
 
     def _changed(self, chunks: Iterable[JsonObject]) -> Iterator[bytes]:
         for chunk in chunks:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from math import inf
 from typing import Any
 
 import trio
@@ -43,45 +45,50 @@ class Plugins:
         self._chunk = _defining(reversed(plugins), "chunk")
         self._error = _defining(reversed(plugins), "error")
         self._changing = tuple(p for p in self._after if p.changes_answers)
-        self._watching = tuple(p for p in self._after if not p.changes_answers)
+        self._place = {plugin: number for number, plugin in enumerate(plugins)}
         self._errors = {plugin.name: 0 for plugin in plugins}
         self._late = 0
 
     async def __call__(self, call: Call, reply: Reply) -> None:
-        reached: set[Plugin] | None = None
+        # Only plugins whose turn had come get their later hooks: symmetry, as in Bifrost.
+        reached = -1
+        shown: list[Plugin] = []
         try:
             for plugin in self._before:
-                answer = await self._ask(plugin, plugin.before, call)
+                reached = self._place[plugin]
+                answer = await self._ask(plugin, "before", call)
+                if isinstance(answer, GatewayError):
+                    raise answer
                 if answer is not None:
-                    reached = self._up_to(plugin)
-                    await write_answer(call, self._wrap(call, reply, reached), answer)
+                    await write_answer(call, self._wrap(call, reply, reached, shown), answer)
                     return
-            await self._following(call, self._wrap(call, reply, None))
+            reached = len(self.plugins)
+            await self._following(call, self._wrap(call, reply, reached, shown))
         except GatewayError as error:
-            await self._on_error(call, reply, error)
+            await self._on_error(call, reply, error, reached)
         finally:
-            if self._watching:
-                await self._run_after(call, reached)
+            if self._after:
+                await self._run_after(call, [p for p in self._after if self._place[p] <= reached and p not in shown])
 
-    def _up_to(self, plugin: Plugin) -> set[Plugin]:
-        """Only plugins whose turn had come get their after-hook: symmetry, as in Bifrost."""
-        return set(self.plugins[: self.plugins.index(plugin) + 1])
-
-    def _wrap(self, call: Call, reply: Reply, reached: set[Plugin] | None) -> Reply:
+    def _wrap(self, call: Call, reply: Reply, reached: int, shown: list[Plugin]) -> Reply:
+        """``shown`` collects the plugins whose after-hook has had the answer."""
         if call.stream:
-            return ChunkReply(call, reply, lambda chunk: self._on_chunk(call, chunk)) if self._chunk else reply
+            return ChunkReply(call, reply, partial(self._on_chunk, call, reached)) if self._chunk else reply
         if not self._changing:
             return reply
 
         async def change(answer: Answer) -> None:
             for plugin in self._changing:
-                if reached is None or plugin in reached:
-                    await self._ask(plugin, plugin.after, call, answer)
+                if self._place[plugin] <= reached:
+                    shown.append(plugin)
+                    await self._ask(plugin, "after", call, answer)
 
         return AnswerReply(call, reply, change)
 
-    def _on_chunk(self, call: Call, chunk: JsonObject) -> JsonObject | None:
+    def _on_chunk(self, call: Call, reached: int, chunk: JsonObject) -> JsonObject | None:
         for plugin in self._chunk:
+            if self._place[plugin] > reached:
+                continue
             try:
                 changed = plugin.chunk(call, chunk)
             except GatewayError:
@@ -94,10 +101,12 @@ class Plugins:
             chunk = changed
         return chunk
 
-    async def _on_error(self, call: Call, reply: Reply, error: GatewayError) -> None:
+    async def _on_error(self, call: Call, reply: Reply, error: GatewayError, reached: int) -> None:
         if not call.outcome.committed:
             for plugin in self._error:
-                verdict = await self._ask(plugin, plugin.error, call, error)
+                if self._place[plugin] > reached:
+                    continue
+                verdict = await self._ask(plugin, "error", call, error)
                 if isinstance(verdict, Answer):
                     await write_answer(call, reply, verdict)
                     return
@@ -105,41 +114,61 @@ class Plugins:
                     error = verdict
         raise error
 
-    async def _run_after(self, call: Call, reached: set[Plugin] | None) -> None:
-        for plugin in self._watching:
-            if reached is not None and plugin not in reached:
-                continue
-            if inspect.iscoroutinefunction(plugin.after) and trio.current_effective_deadline() == -float("inf"):
-                # The call is cancelled: nothing can be awaited here any more.
-                self._background.start_soon(self._run_late, plugin, call)
-            else:
-                await self._ask(plugin, plugin.after, call, None)
+    async def _run_after(self, call: Call, plugins: list[Plugin]) -> None:
+        """The after-hooks of those that have not had the answer itself."""
+        for number, plugin in enumerate(plugins):
+            if trio.current_effective_deadline() == -inf:
+                self._run_cancelled(call, plugins[number:])
+                return
+            try:
+                await self._ask(plugin, "after", call, None)
+            except trio.Cancelled:
+                self._run_cancelled(call, plugins[number + 1 :])
+                raise
 
-    async def _run_late(self, plugin: Plugin, call: Call) -> None:
+    def _run_cancelled(self, call: Call, plugins: list[Plugin]) -> None:
+        """The call is cancelled: nothing can be awaited here any more, so what would wait goes to the background."""
+        for plugin in plugins:
+            try:
+                rest = plugin.after(call, None)
+            except Exception:
+                self._count(plugin, "after")
+                continue
+            if rest is not None:
+                self._background.start_soon(self._run_late, plugin, rest)
+
+    async def _run_late(self, plugin: Plugin, rest: Awaitable[None]) -> None:
         with trio.move_on_after(AFTER_SECONDS) as scope:
-            await self._ask(plugin, plugin.after, call, None)
+            try:
+                await rest
+            except Exception:
+                self._count(plugin, "after")
         self._late += scope.cancelled_caught
 
-    async def _ask(self, plugin: Plugin, hook: Callable[..., Any], *arguments: object) -> Any:
+    async def _ask(self, plugin: Plugin, hook: str, *arguments: object) -> Any:
         """Runs one hook. GatewayErrors are the plugin's word to the client; anything else is its own error."""
         try:
-            result = hook(*arguments)
-            if result is None or not inspect.isawaitable(result):
-                return result
-            return await result
+            result = getattr(plugin, hook)(*arguments)
+            if result is not None and inspect.isawaitable(result):
+                result = await result
+            if result is not None and not isinstance(result, Answer | GatewayError):
+                raise TypeError(f"{hook} gave a {type(result).__name__}, not an Answer")
+            return result
         except GatewayError:
-            if hook.__name__ == "after":
+            if hook == "after":
                 # The answer is on its way: there is nobody left to refuse.
                 self._count(plugin, "after")
                 return None
             raise
         except Exception:
-            self._count(plugin, hook.__name__)
+            self._count(plugin, hook)
             return None
 
     def _count(self, plugin: Plugin, hook: str) -> None:
-        self._errors[plugin.name] += 1
-        log.exception("plugin %s: %s failed; the call goes on without it", plugin.name, hook)
+        count = self._errors[plugin.name] = self._errors[plugin.name] + 1
+        # A hook that fails at every chunk must not drown the log: the 1st, 2nd, 4th, 8th … time.
+        if hook != "chunk" or not count & (count - 1):
+            log.exception("plugin %s: %s failed; the call goes on without it", plugin.name, hook)
 
     def statistics(self) -> PluginStatistics:
         return PluginStatistics(dict(self._errors), self._late)

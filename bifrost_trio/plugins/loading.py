@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -66,6 +67,8 @@ def _load(entry: Entry) -> Plugin:
         plugin = made(dict(entry.config))
     except ValueError as error:
         raise _Unusable(str(error), "config") from None
+    except Exception as error:
+        raise _Unusable(f"{path} cannot be made: {type(error).__name__}: {error}", "config") from error
     plugin.name = entry.name
     return plugin
 
@@ -78,6 +81,11 @@ def _class(path: str) -> type[Plugin]:
         found = getattr(importlib.import_module(module_name), class_name, None)
     except ImportError as error:
         raise _Unusable(f"module {module_name!r} cannot be imported: {error}", "path") from None
+    except Exception as error:
+        message = f"module {module_name!r} cannot be imported: {type(error).__name__}: {error}"
+        raise _Unusable(message, "path") from error
     if not isinstance(found, type) or not issubclass(found, Plugin):
         raise _Unusable(f"{path!r} is not a class derived from bifrost_trio.plugins.Plugin", "path")
+    if inspect.iscoroutinefunction(found.chunk):
+        raise _Unusable(f'{path!r}: "chunk" must be "def", not "async def"', "path")
     return found
