@@ -171,7 +171,7 @@ class MemoryGateway:
         """Asserts that every worker, connection, body and call is home; says which one is not."""
         __tracebackhide__ = True
         clients = sum(client.open for client in self._clients)
-        found = [*away(self.running, self.server, clients), *self.unforeseen]
+        found = [*away(self.running, self.server, clients), *dict.fromkeys(self.unforeseen)]
         assert not found, "not home: " + "; ".join(found)
 
 
