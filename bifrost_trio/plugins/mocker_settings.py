@@ -39,7 +39,7 @@ class Strict(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A record in which nothing unknown is passed over."""
 
 
-class Latency(Strict):
+class Latency(Strict, frozen=True):
     """A time is a string with its unit (``"250ms"``, ``"2s"``), or, as in Bifrost, a whole number of nanoseconds."""
 
     type: Literal["fixed", "uniform"]
@@ -69,7 +69,7 @@ def _seconds(name: str, value: str | int) -> float:
     return seconds
 
 
-class SizeRange(Strict, kw_only=True):
+class SizeRange(Strict, frozen=True, kw_only=True):
     """Bytes of the request's body."""
 
     min: Count = 0
@@ -80,7 +80,7 @@ class SizeRange(Strict, kw_only=True):
             raise ValueError("max must not be less than min")
 
 
-class Conditions(Strict):
+class Conditions(Strict, frozen=True):
     """All that are given must hold."""
 
     providers: tuple[str, ...] = ()
@@ -98,14 +98,14 @@ class Conditions(Strict):
             raise ValueError(f"message_regex is not a regular expression: {error}") from None
 
 
-class UsageSettings(Strict):
+class UsageSettings(Strict, frozen=True):
     prompt_tokens: Count = 0
     completion_tokens: Count = 0
     total_tokens: Count | None = None
     """The sum, where nothing is said."""
 
 
-class Content(Strict):
+class Content(Strict, frozen=True):
     """An answer. ``message_template`` wins over ``message``."""
 
     message: str = ""
@@ -131,7 +131,7 @@ class Content(Strict):
         return _PLACEHOLDER.sub(lambda found: facts[found[1]], self.message_template)
 
 
-class Failure(Strict):
+class Failure(Strict, frozen=True):
     """An error as a provider would give it."""
 
     message: str
@@ -140,7 +140,7 @@ class Failure(Strict):
     status_code: Annotated[int, msgspec.Meta(ge=400, le=599)] = 500
 
 
-class Response(Strict):
+class Response(Strict, frozen=True):
     type: Literal["success", "error"]
     weight: Weight = 1.0
     content: Content | None = None
@@ -154,7 +154,7 @@ class Response(Strict):
             raise ValueError("a response of type error has error, and no content")
 
 
-class Rule(Strict, kw_only=True):
+class Rule(Strict, frozen=True, kw_only=True):
     """Tried by ``priority``, the highest first; of equals the one that is written first."""
 
     name: Annotated[str, msgspec.Meta(min_length=1)]
@@ -170,7 +170,7 @@ class Rule(Strict, kw_only=True):
             raise ValueError("one response at least must have a weight above 0")
 
 
-class Settings(Strict):
+class Settings(Strict, frozen=True):
     enabled: bool = True
     default_behavior: Literal["passthrough", "success", "error"] | None = None
     """For calls that no rule takes. Not said: ``passthrough``, or ``success`` where there are no rules at all."""
