@@ -43,6 +43,11 @@ class Admission:
             return b"*"
         return origin if origin in self._origins else None
 
+    def readable(self, request: Request, sink: Sink) -> Sink:
+        """The sink whose answer, be it an error, the page may read; for a request from no such page the same one."""
+        origin = self.allowed_origin(request)
+        return sink if origin is None else CorsSink(sink, origin)
+
     async def answer_preflight(self, request: Request, sink: Sink, methods: str) -> None:
         """Answers OPTIONS for a route (Fetch standard, "CORS-preflight request"). Raises Forbidden."""
         origin = self.allowed_origin(request)

@@ -7,7 +7,7 @@ from functools import partial
 
 from bifrost_trio.errors import GatewayError, MethodNotAllowed, RouteNotFound
 from bifrost_trio.formats import FORMATS
-from bifrost_trio.transport.admission import Admission, CorsSink
+from bifrost_trio.transport.admission import Admission
 from bifrost_trio.transport.failures import answer_error, as_gateway_error
 from bifrost_trio.transport.inference import Inference
 from bifrost_trio.transport.routes import InferenceRoute, Route
@@ -46,28 +46,29 @@ class Transport:
         route: Route | None = None
         try:
             if self._admission is not None:
-                sink, answered = await self._admit(self._admission, request, sink)
-                if answered:
+                if await self._preflight(self._admission, request, sink):
                     return
+                sink = self._admission.readable(request, sink)
+                self._check_headers(self._admission, request)
             route = self._find(request)
             await route.handler(request, body, sink)
         except Exception as problem:
             error = as_gateway_error(problem)
-            format, native = (route.format, route.native) if route is not None else _shape(request.path)
+            format, native = (route.format, route.native) if route is not None else self._shape(request.path)
             await answer_error(error, sink, format, native=native, call=None)
 
-    async def _admit(self, admission: Admission, request: Request, sink: Sink) -> tuple[Sink, bool]:
-        """The sink to answer into, and whether the request is answered already (a preflight)."""
+    async def _preflight(self, admission: Admission, request: Request, sink: Sink) -> bool:
+        """Whether the request was a preflight, which is answered now."""
         routes = self._routes.get(request.path)
-        if request.method == "OPTIONS" and routes and request.header(b"access-control-request-method") is not None:
-            await admission.answer_preflight(request, sink, ", ".join(sorted({route.method for route in routes})))
-            return sink, True
-        origin = admission.allowed_origin(request)
-        if origin is not None:
-            sink = CorsSink(sink, origin)
+        if request.method != "OPTIONS" or not routes or request.header(b"access-control-request-method") is None:
+            return False
+        await admission.answer_preflight(request, sink, ", ".join(sorted({route.method for route in routes})))
+        return True
+
+    def _check_headers(self, admission: Admission, request: Request) -> None:
+        routes = self._routes.get(request.path)
         if routes and not routes[0].open:
             admission.check(request)
-        return sink, False
 
     async def refuse(self, error: GatewayError, sink: Sink) -> None:
         """Answers what never became a request: a broken head, one that did not come in time, a full server."""
@@ -84,11 +85,13 @@ class Transport:
         allowed = ", ".join(sorted({route.method for route in routes}))
         raise MethodNotAllowed(f"this route takes {allowed}", allowed)
 
-
-def _shape(path: str) -> tuple[Format, bool]:
-    """In whose error shape to say that a path does not exist: that of the SDK whose prefix it has."""
-    if path.startswith("/anthropic/"):
-        return FORMATS["anthropic"], False
-    if path.startswith("/openai/"):
-        return FORMATS["openai_chat"], False
-    return FORMATS["openai_chat"], True
+    def _shape(self, path: str) -> tuple[Format, bool]:
+        """In whose error shape to answer what came to no handler: the route's, or that of the SDK with its prefix."""
+        routes = self._routes.get(path)
+        if routes:
+            return routes[0].format, routes[0].native
+        if path.startswith(("/anthropic/", "/v1/messages/")):
+            return FORMATS["anthropic"], False
+        if path.startswith("/openai/"):
+            return FORMATS["openai_chat"], False
+        return FORMATS["openai_chat"], True
