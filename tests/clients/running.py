@@ -14,13 +14,15 @@ import openai
 import pytest
 import trio
 
+from bifrost_trio.mock import MockProvider
 from bifrost_trio.sockets import listen
-from bifrost_trio.testing import MemoryGateway, ScriptedUpstream, gateway_in_memory
+from bifrost_trio.testing import MemoryGateway, PlayedAnswer, ScriptedUpstream, gateway_in_memory
 
 __all__ = [
     "MANNERS",
     "SDK_WARNINGS",
     "Manner",
+    "Scene",
     "Sdk",
     "Served",
     "Wire",
@@ -143,6 +145,18 @@ class Sdk:
             return [one async for one in (await found if hasattr(found, "__await__") else found)]
         return await trio.to_thread.run_sync(lambda: list(function(*args, **kwargs)))
 
+    async def final(self, manager: Any, getter: str, **kwargs: Any) -> Any:
+        """What a helper for streams (a context manager) has put together when its stream has ended."""
+        if self.manner == "async":
+            async with manager(**kwargs) as stream:
+                return await getattr(stream, getter)()
+
+        def read() -> Any:
+            with manager(**kwargs) as stream:
+                return getattr(stream, getter)()
+
+        return await trio.to_thread.run_sync(read)
+
     async def pieces_until_it_breaks(self, function: Any, **kwargs: Any) -> tuple[list[Any], Exception | None]:
         """What came of a stream, and what the SDK raised at its end."""
         pieces: list[Any] = []
@@ -210,3 +224,27 @@ async def sdk_before_a_gateway(
         async with open_sdk(served.url, manner) as sdk:
             yield sdk
         await served.memory.quiet()
+
+
+class Scene:
+    """A client's SDK, the gateway, and ``provider`` behind it: a mock, or what `answers` says.
+
+    ``model`` is what the client asks for.
+    """
+
+    def __init__(self, sdk: Sdk, served: Served, provider: str) -> None:
+        self.sdk = sdk
+        self.memory = served.memory
+        self.upstream = served.upstream
+        self.provider = provider
+        self.model = f"{provider}/mock-1"
+
+    def answers(self, *answers: PlayedAnswer) -> None:
+        """From the next request on."""
+        self.upstream.requests.clear()
+        self.upstream.answers = [MockProvider(one) if isinstance(one, str) else one for one in answers]
+
+    @property
+    def asked(self) -> Any:
+        """What the provider was asked last."""
+        return self.upstream.requests[-1].json
