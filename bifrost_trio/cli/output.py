@@ -34,32 +34,36 @@ def complain(text: str) -> None:
     _write(sys.stderr, f"{PROGRAM}: {text}")
 
 
-def _write(stream: TextIO, text: str) -> None:
+def _write(stream: TextIO | None, text: str) -> None:
+    if stream is None:
+        return
     # A file's name, or a terminal's encoding, may know characters that the other does not.
     encoding = stream.encoding or "utf-8"
-    stream.write(f"{text}\n".encode(encoding, "backslashreplace").decode(encoding))
-    stream.flush()
+    try:
+        stream.write(f"{text}\n".encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except BrokenPipeError:
+        # Who read it has seen enough (``| head``); that is no reason to stop serving, nor for Python's own complaint.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextlib.contextmanager
 def ends_quietly() -> Iterator[Ending]:
-    """Ctrl-C, and a reader that has seen enough (``bifrost-trio schema | head``), end it without a traceback."""
+    """Ctrl-C ends it without a traceback."""
     ending = Ending()
     try:
         yield ending
     except KeyboardInterrupt:
         ending.status = INTERRUPTED
-    except BrokenPipeError:
-        # Python would complain once more when it flushes at its own end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        ending.status = 1
 
 
 class Style:
     """Emphasis where there is a terminal that shows it (https://no-color.org), nothing elsewhere."""
 
-    def __init__(self, stream: TextIO, environ: Mapping[str, str]) -> None:
-        self._on = stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+    def __init__(self, stream: TextIO | None, environ: Mapping[str, str]) -> None:
+        self._on = (
+            stream is not None and stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+        )
 
     def strong(self, text: str) -> str:
         return self._in("1", text)

@@ -22,11 +22,11 @@ from bifrost_trio.catalog import PROVIDERS
 COMMAND = (sys.executable, "-m", "bifrost_trio")
 
 
-def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+def _environment(extra: Mapping[str, str]) -> dict[str, str]:
     named = {"BIFROST_CONFIG"}
     for row in PROVIDERS.values():
         named |= {*row.environment, *row.base_url_environment}
-    return {name: value for name, value in os.environ.items() if name not in named} | dict(extra or {})
+    return {name: value for name, value in os.environ.items() if name not in named} | dict(extra)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def run(tmp_path: Path) -> Run:
             text=True,
             check=False,
             cwd=tmp_path,
-            env=environment(environ),
+            env=_environment(environ),
             stdin=subprocess.DEVNULL,
         )
         return Ended(done.returncode, done.stdout, done.stderr)
@@ -121,7 +121,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     def serve(*words: str, **environ: str) -> Serving:
         folder = tmp_path / f"process-{len(started)}"
         folder.mkdir()
-        started.append(Serving(words, folder, environment(environ)))
+        started.append(Serving(words, folder, _environment(environ)))
         return started[-1]
 
     yield serve
@@ -145,3 +145,9 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 def ask() -> Callable[..., tuple[int, bytes]]:
     """``status, body = ask(url, "/v1/chat/completions", {…})``; without a body it is a GET."""
     return _ask
+
+
+@pytest.fixture
+def environment() -> Callable[..., dict[str, str]]:
+    """This process's without any provider's variables, and with those that are given."""
+    return lambda **extra: _environment(extra)

@@ -35,8 +35,8 @@ def configuration(base_url: str = "http://127.0.0.1:9") -> dict[str, Any]:
 
 def places(good: dict[str, Any]) -> list[tuple[str, Any]]:
     """Configurations in which the key stands where it should not, or beside something that is wrong."""
-    openai = ["providers", "openai"]
-    first = [*openai, "keys", 0]
+    openai: list[str | int] = ["providers", "openai"]
+    first: list[str | int] = [*openai, "keys", 0]
     changes: list[tuple[list[str | int], Any]] = [
         ([*first, "value"], [KEY]),
         ([*first, "value"], {"value": KEY}),
@@ -71,7 +71,7 @@ def places(good: dict[str, Any]) -> list[tuple[str, Any]]:
         (["governance"], {"virtual_keys": [{"value": KEY, "nmae": KEY}]}),
         (["auth_config"], {"admin_password": KEY}),
     ]
-    made = []
+    made: list[tuple[str, Any]] = []
     for path, value in changes:
         changed = copy.deepcopy(good)
         inner: Any = changed

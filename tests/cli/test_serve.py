@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,7 +43,7 @@ def test_the_environment_alone_and_sigterm(serve: Any, ask: Any) -> None:
 
 
 def test_the_screen_of_a_file(serve: Any, write: Write) -> None:
-    keys = [{"value": "env.A_KEY", "models": ["*"]}, {"value": "sk-2", "models": ["*"]}]
+    keys: list[dict[str, Any]] = [{"value": "env.A_KEY", "models": ["*"]}, {"value": "sk-2", "models": ["*"]}]
     keys.append({"value": "env.NOT_SET", "models": ["*"], "enabled": False})
     mine = {
         "keys": [{"value": "sk-3", "models": ["*"]}],
@@ -77,6 +81,34 @@ def test_the_named_file_comes_before_the_one_here(serve: Any, write: Write) -> N
     printed = gateway.end().out
     assert str(named) in printed
     assert "openai " not in printed
+
+
+@pytest.mark.parametrize("ending", ["| head -n 1", ">&-", "2>&- >&-"])
+def test_nobody_has_to_read_what_it_prints(tmp_path: Path, ask: Any, environment: Any, ending: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = f"{sys.executable} -m bifrost_trio serve --port {port} --log none {ending} & wait"
+    # The shell's own output is a file: a pipe would stay open as long as the gateway.
+    with (tmp_path / "out").open("wb") as out:
+        shell = subprocess.Popen(
+            ["sh", "-c", command],
+            stdout=out,
+            env=environment(OPENAI_API_KEY="sk-1"),
+            cwd=tmp_path,
+            start_new_session=True,
+        )
+    try:
+        status = 0
+        while status != 200:
+            with contextlib.suppress(OSError):
+                status, _ = ask(f"http://127.0.0.1:{port}", "/health")
+            assert shell.poll() is None
+        # What it prints next finds nobody, and it serves on.
+        assert ask(f"http://127.0.0.1:{port}", "/health")[0] == 200
+    finally:
+        os.killpg(shell.pid, signal.SIGTERM)
+        shell.wait()
 
 
 # --- not starting -----------------------------------------------------------------------------------------------------
