@@ -7,7 +7,7 @@ import math
 
 from bifrost_trio.errors import ClientLeft, GatewayError, MethodNotAllowed, ProviderAnswered
 from bifrost_trio.formats.bifrost import bifrost_error
-from bifrost_trio.transport.reply import extra_fields, fact_headers
+from bifrost_trio.transport.reply import extra_fields, fact_headers, id_header
 from bifrost_trio.types import Call, Format, Headers, Sink
 
 __all__ = ["answer_error", "as_gateway_error", "error_answer"]
@@ -32,8 +32,8 @@ def error_answer(
         headers.append((b"retry-after", b"%d" % math.ceil(error.retry_after)))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", error.allow.encode("ascii")))
-    if call is not None and not native:
-        headers += fact_headers(call)
+    if call is not None:
+        headers += id_header(call) if native else fact_headers(call)
     if native:
         body = bifrost_error(error, extra_fields(call) if call is not None else {})
     elif isinstance(error, ProviderAnswered) and call is not None and call.spoken_to_in is format and error.body:

@@ -12,7 +12,7 @@ from bifrost_trio.errors import GatewayError
 from bifrost_trio.formats.bifrost import bifrost_stream_error
 from bifrost_trio.types import Attempt, Call, Headers, JsonObject, Operation, Sink, State, Target
 
-__all__ = ["ClientReply", "extra_fields", "fact_headers"]
+__all__ = ["ClientReply", "extra_fields", "fact_headers", "id_header"]
 
 
 EVENT_STREAM: Headers = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"))
@@ -47,7 +47,7 @@ class ClientReply:
 
     def comment(self) -> None:
         """Keeps a waiting client's stream alive; commits to nothing but the status."""
-        head = None if self._begun else EVENT_STREAM
+        head = None if self._begun else (*EVENT_STREAM, *id_header(self._call))
         if self.sink.comment(head, COMMENT):
             self._begun = True
             self._call.outcome.status = 200
@@ -63,9 +63,9 @@ class ClientReply:
         if call.native:
             body = splice_answer(body, _extra_bytes(call))
             if call.id is not None:
-                headers = [*headers, (b"x-request-id", call.id.encode("latin-1"))]
+                headers = [*headers, *id_header(call)]
         else:
-            headers = [*headers, *fact_headers(call)]
+            headers = _with_facts(call, headers)
         if not outcome.first_output_at:
             outcome.first_output_at = trio.current_time()
         outcome.bytes_out = len(body)
@@ -77,7 +77,7 @@ class ClientReply:
         outcome.status = status
         if not self._begun:
             self._begun = True
-            await self.sink.start(status, [*headers, *fact_headers(self._call)])
+            await self.sink.start(status, _with_facts(self._call, headers))
 
     async def write(self, data: bytes) -> None:
         self._call.outcome.bytes_out += len(data)
@@ -179,14 +179,23 @@ def _told(attempt: Attempt) -> JsonObject:
     }
 
 
+def _with_facts(call: Call, headers: Headers) -> Headers:
+    """The provider's name for the request gives way to the client's own, where it has one."""
+    shown = headers if call.id is None else [header for header in headers if header[0] != b"x-request-id"]
+    return [*shown, *fact_headers(call)]
+
+
+def id_header(call: Call) -> list[tuple[bytes, bytes]]:
+    """The client's own ``x-request-id``, where it sent one."""
+    return [] if call.id is None else [(b"x-request-id", call.id.encode("latin-1"))]
+
+
 def fact_headers(call: Call) -> list[tuple[bytes, bytes]]:
     """The same facts as headers, for answers that stay byte-exact and for streams.
 
     ``x-bf-attempts`` is ``provider/model:key:result`` for each attempt, in order, separated by commas.
     """
-    headers: list[tuple[bytes, bytes]] = []
-    if call.id is not None:
-        headers.append((b"x-request-id", call.id.encode("latin-1")))
+    headers = id_header(call)
     target = call.target
     if target is not None:
         headers.append((b"x-bf-provider", _header(target.provider)))
