@@ -188,12 +188,14 @@ async def test_rule_7_others_run_between_reads_that_never_wait(autojump_clock: t
         peer.send(b"x")
         await socket.receive(FOREVER)
         nursery.start_soon(other)
-        for _ in range(READS_WITHOUT_WAIT + 2):
+        for _ in range(READS_WITHOUT_WAIT * 4):
             peer.send(b"x")
             socket.ready = True
             await socket.receive(FOREVER)
             reads += 1
-        assert other_ran_after == [READS_WITHOUT_WAIT - 1]
+        # Trio shuffles the tasks of one turn: the other one runs in this turn or in the next.
+        assert len(other_ran_after) == 1
+        assert other_ran_after[0] in (READS_WITHOUT_WAIT - 1, READS_WITHOUT_WAIT * 2 - 1)
 
 
 async def test_rule_8_a_detached_socket_has_left_the_set(autojump_clock: trio.testing.MockClock) -> None:
