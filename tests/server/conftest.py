@@ -118,18 +118,13 @@ class Gateway:
     def __init__(self, process: trio.Process) -> None:
         self.process = process
         self.url = ""
-        self.said = ""
+        self.said = self.wrote = ""
         self._says = trio.Event()
 
     async def until_ready(self) -> None:
-        line = b""
-        assert self.process.stdout is not None
-        while b"\n" not in line:
-            data = await self.process.stdout.receive_some()
-            assert data, f"the gateway ended before it listened: {self.said}"
-            line += data
-        found = re.search(r"listening on (https?://[^ ,]+)", line.decode())
-        assert found
+        while not (found := re.search(r"listening on (https?://[^ ,]+)", self.wrote)):
+            assert self.process.returncode is None, f"the gateway ended before it listened: {self.said}"
+            await self._says.wait()
         self.url = found[1]
 
     @property
@@ -137,11 +132,22 @@ class Gateway:
         return int(self.url.rpartition(":")[2])
 
     async def listen_to(self) -> None:
+        """Its standard error."""
         assert self.process.stderr is not None
         async for data in self.process.stderr:
             self.said += data.decode()
-            self._says.set()
-            self._says = trio.Event()
+            self._heard()
+
+    async def read(self) -> None:
+        """Its standard output: the address, and a line for each call."""
+        assert self.process.stdout is not None
+        async for data in self.process.stdout:
+            self.wrote += data.decode()
+            self._heard()
+
+    def _heard(self) -> None:
+        self._says.set()
+        self._says = trio.Event()
 
     async def until_said(self, text: str) -> None:
         with trio.fail_after(5):
@@ -200,6 +206,7 @@ async def start_gateway(nursery: trio.Nursery) -> AsyncIterator[StartGateway]:
         gateway = Gateway(await trio.lowlevel.open_process(command, env=os.environ, **pipes))
         started.append(gateway)
         nursery.start_soon(gateway.listen_to)
+        nursery.start_soon(gateway.read)
         if ready:
             with trio.fail_after(8):
                 await gateway.until_ready()

@@ -1,13 +1,8 @@
-"""HTTP/2 by prior knowledge, as real clients speak it and as attackers do; the refusal of WebSockets."""
+"""HTTP/2 by prior knowledge, as real clients speak it; draining; the refusal of WebSockets."""
 
 from __future__ import annotations
 
-import inspect
 import json
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import h2.connection
@@ -18,61 +13,10 @@ import trio
 from h2.errors import ErrorCodes
 
 from bifrost_trio.server import Timeouts
-from bifrost_trio.server.h2_limits import MAX_LIVE, Allowance
-from tests.server.served import Served, serving, until
+from tests.server.h2_client import H2Client, by_hand
+from tests.server.served import serving, until
 
 pytestmark = pytest.mark.real_clock
-
-
-class H2Client:
-    """A client by hand: it reads only when it is told to."""
-
-    def __init__(self, stream: trio.SocketStream) -> None:
-        self.stream = stream
-        self.h2 = h2.connection.H2Connection()
-        self.events: list[h2.events.Event] = []
-
-    async def begin(self) -> None:
-        self.h2.initiate_connection()
-        await self.flush()
-
-    async def flush(self) -> None:
-        await self.stream.send_all(self.h2.data_to_send())
-
-    def post(self, body: bytes | None, stream_id: int | None = None, path: str = "/v1/chat/completions") -> int:
-        stream_id = stream_id or self.h2.get_next_available_stream_id()
-        headers = [(":method", "POST"), (":path", path), (":scheme", "http"), (":authority", "g")]
-        self.h2.send_headers(stream_id, [*headers, ("content-type", "application/json")])
-        if body is not None:
-            self.h2.send_data(stream_id, body, end_stream=True)
-        return stream_id
-
-    async def until(self, kind: type, *, acknowledge: bool = True) -> Any:
-        with trio.fail_after(5):
-            while True:
-                for event in self.events:
-                    if isinstance(event, kind):
-                        self.events.remove(event)
-                        return event
-                data = await self.stream.receive_some()
-                assert data, f"the connection ended before any {kind.__name__}"
-                self.take(data, acknowledge)
-                await self.flush()
-
-    def take(self, data: bytes, acknowledge: bool) -> None:
-        events = self.h2.receive_data(data)
-        self.events += events
-        for event in events:
-            if acknowledge and isinstance(event, h2.events.DataReceived):
-                self.h2.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id or 0)
-
-
-@asynccontextmanager
-async def by_hand(served: Served) -> AsyncIterator[H2Client]:
-    async with await trio.open_tcp_stream("127.0.0.1", served.port) as stream:
-        client = H2Client(stream)
-        await client.begin()
-        yield client
 
 
 # --- what everybody does ----------------------------------------------------------------------------------------------
@@ -215,132 +159,20 @@ async def test_requests_that_are_refused_at_once(provider: Any, headers: Any, st
             assert dict((await client.until(h2.events.ResponseReceived)).headers)[b":status"] == status
 
 
-# --- what nobody should do --------------------------------------------------------------------------------------------
+async def test_an_idle_connection_is_taken_leave_of(provider: Any) -> None:
+    async with serving(provider, Timeouts(keep_alive=0.2)) as served, by_hand(served) as client:
+        goodbye = await client.until(h2.events.ConnectionTerminated)
+        assert goodbye.error_code == ErrorCodes.NO_ERROR
+        await client.stream.aclose()
+        await until(lambda: served.server.statistics().open == 0)
 
 
-async def attack(served: Served, frames: Any) -> Any:
-    """Sends without ever waiting for an answer; the connection's last word."""
-    async with by_hand(served) as client:
-        with trio.move_on_after(4):
-            async with trio.open_nursery() as nursery:
-
-                async def send() -> None:
-                    try:
-                        for number in range(20_000):
-                            frames(client, number)
-                            if number % 50 == 0:
-                                await client.flush()
-                    except (trio.BrokenResourceError, trio.ClosedResourceError):
-                        return
-
-                nursery.start_soon(send)
-                goodbye = await read_to_goodbye(client)
-                nursery.cancel_scope.cancel()
-                return goodbye
-        raise AssertionError("nobody stopped this")
-
-
-async def read_to_goodbye(client: H2Client) -> Any:
-    """Reads with a connection of its own, so that the attacker's state stays as it is."""
-    reader = h2.connection.H2Connection()
-    reader.initiate_connection()
-    received = b""
-    while data := await client.stream.receive_some():
-        received += data
-        at = 0
-        while len(received) - at >= 9:
-            size = int.from_bytes(received[at : at + 3], "big")
-            if len(received) - at < 9 + size:
-                break
-            if received[at + 3] == 7:  # GOAWAY: last stream, error code (RFC 9113 section 6.8)
-                return ErrorCodes(int.from_bytes(received[at + 13 : at + 17], "big"))
-            at += 9 + size
-        received = received[at:]
-    raise AssertionError("the connection ended without a word")
-
-
-async def test_rapid_reset(provider: Any, chat: Any) -> None:
-    provider.hold = True
-    body = json.dumps(chat(stream=True)).encode()
-
-    def frames(client: H2Client, number: int) -> None:
-        client.h2.reset_stream(client.post(body), ErrorCodes.CANCEL)
-        # The attacker does not care about windows.
-        client.h2.outbound_flow_control_window = 2**20
-
-    async with serving(provider) as served:
-        assert await attack(served, frames) == ErrorCodes.ENHANCE_YOUR_CALM
-        assert served.begun <= 1100
-        await until(lambda: served.open_calls == 0)
-        await until(lambda: provider.open_streams == 0)
-        # Others are served as ever.
-        provider.hold = False
-        async with served.client() as client:
-            assert (await client.post("/v1/chat/completions", json=chat())).status_code == 200
-
-
-async def test_settings_flood(provider: Any) -> None:
-    async with serving(provider) as served:
-        code = await attack(served, lambda client, number: client.h2.update_settings({4: 70_000 + number}))
-        assert code == ErrorCodes.ENHANCE_YOUR_CALM
-
-
-async def test_ping_flood(provider: Any) -> None:
-    async with serving(provider) as served:
-        code = await attack(served, lambda client, number: client.h2.ping(number.to_bytes(8, "big")))
-        assert code == ErrorCodes.ENHANCE_YOUR_CALM
-
-
-async def test_crumbs_of_data(provider: Any) -> None:
-    def frames(client: H2Client, number: int) -> None:
-        if number == 0:
-            client.post(None)
-        client.h2.send_data(1, b"")
-
-    async with serving(provider) as served:
-        assert await attack(served, frames) == ErrorCodes.ENHANCE_YOUR_CALM
-
-
-async def test_a_client_that_takes_nothing(provider: Any, chat: Any) -> None:
-    """Its window stays shut: the stream is reset, the call is over, other streams go on."""
-    provider.whole = {**provider.whole, "padding": "x" * 300_000}
-    async with serving(provider, Timeouts(write=0.3)) as served, by_hand(served) as client:
-        client.post(json.dumps(chat()).encode())
+async def test_a_body_that_does_not_come(provider: Any) -> None:
+    async with serving(provider, Timeouts(body=0.2)) as served, by_hand(served) as client:
+        client.post(None)
         await client.flush()
-        reset = await client.until(h2.events.StreamReset, acknowledge=False)
-        assert reset.error_code == ErrorCodes.INTERNAL_ERROR
-        assert served.open_calls == 0
-        client.h2.increment_flow_control_window(2**20)
-        client.h2.acknowledge_received_data(65535, 1)
-        provider.whole.pop("padding")
-        client.post(json.dumps(chat()).encode())
-        await client.flush()
-        await client.until(h2.events.StreamEnded)
-
-
-async def test_a_client_that_reads_nothing_does_not_outlive_its_server(provider: Any, chat: Any) -> None:
-    """Its windows are wide open, its socket is full: what is sent stands still inside Hypercorn's shield."""
-    provider.whole = {**provider.whole, "padding": "x" * 30_000_000}
-    async with serving(provider, Timeouts(write=60, drain=0.3)) as served, by_hand(served) as client:
-        client.h2.update_settings({4: 2**31 - 1})
-        client.h2.increment_flow_control_window(2**31 - 1 - 65535)
-        client.post(json.dumps(chat()).encode())
-        await client.flush()
-        await until(lambda: served.gateway.assembly.inference.statistics().open == 1)
-        await trio.sleep(0.3)
-        served.server.drain()
-        with trio.fail_after(2):
-            await until(lambda: served.server.statistics().open == 0)
-
-
-async def test_allowances() -> None:
-    now = 0.0
-    allowance = Allowance(3, 2, lambda: now)
-    assert [allowance.spend() for _ in range(4)] == [True, True, True, False]
-    now = 0.6
-    assert [allowance.spend() for _ in range(2)] == [True, False]
-    now = 100.0
-    assert [allowance.spend() for _ in range(4)] == [True, True, True, False]
+        response = await client.until(h2.events.ResponseReceived)
+        assert dict(response.headers)[b":status"] == b"408"
 
 
 # --- draining ---------------------------------------------------------------------------------------------------------
@@ -401,50 +233,3 @@ async def test_http2_that_is_off(provider: Any, config: Any) -> None:
         async with served.client() as client:
             with pytest.raises(httpx.TransportError):
                 await client.get("/health")
-
-
-def test_hypercorn_is_not_imported_before_it_is_needed() -> None:
-    unwanted = ("hypercorn", "h2", "wsproto", "h11")
-    code = f"import sys, bifrost_trio.serving; print([m for m in {unwanted} if m in sys.modules])"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
-
-
-def parameters(function: Any) -> list[str]:
-    return list(inspect.signature(function).parameters)
-
-
-def hypercorns() -> Iterator[tuple[Any, list[str]]]:
-    from hypercorn.app_wrappers import ASGIWrapper
-    from hypercorn.protocol.h2 import H2Protocol, StreamBuffer
-    from hypercorn.protocol.h11 import H11Protocol
-    from hypercorn.trio.task_group import TaskGroup
-    from hypercorn.trio.tcp_server import TCPServer
-    from hypercorn.trio.worker_context import TrioSingleTask, WorkerContext
-
-    protocol = ["self", "app", "config", "context", "task_group", "connection_state", "ssl", "client", "server", "send"]
-    yield H2Protocol.__init__, protocol
-    yield H11Protocol.__init__, protocol
-    yield H2Protocol.initiate, ["self", "headers", "settings"]
-    yield H2Protocol.stream_send, ["self", "event"]
-    yield H2Protocol._handle_events, ["self", "events"]
-    yield H2Protocol._send_data, ["self", "stream_id"]
-    yield H2Protocol._close_stream, ["self", "stream_id"]
-    yield H2Protocol._create_stream, ["self", "request"]
-    yield H2Protocol._window_updated, ["self", "stream_id"]
-    yield StreamBuffer.close, ["self"]
-    yield TCPServer.__init__, ["self", "app", "config", "context", "state", "stream"]
-    yield TCPServer.protocol_send, ["self", "event"]
-    yield TCPServer._read_data, ["self"]
-    yield TCPServer._idle_timeout, ["self"]
-    yield TCPServer._initiate_server_close, ["self"]
-    yield TaskGroup.spawn_app, ["self", "app", "config", "scope", "send"]
-    yield TrioSingleTask.restart, ["self", "task_group", "action"]
-    yield WorkerContext.__init__, ["self", "max_requests"]
-    yield ASGIWrapper.__call__, ["self", "scope", "receive", "send", "sync_spawn", "call_soon"]
-
-
-def test_hypercorns_signatures_are_those_that_were_built_upon() -> None:
-    for function, expected in hypercorns():
-        assert parameters(function) == expected, function.__qualname__
-    assert MAX_LIVE > 100

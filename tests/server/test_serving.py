@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,25 @@ async def test_sighup_reads_the_file_again(
         assert answer.status_code == 200
     # The command line settled the port, so the file's is not even looked at.
     assert "server.port" not in gateway.said
+
+
+async def test_a_reload_ends_where_a_cold_start_begins(
+    provider: Any, config: Path, start_gateway: Any, write_config: Any, chat: Any, ask: Any
+) -> None:
+    reloaded = await start_gateway("--config", config, "--port", 0)
+    assert (await ask(reloaded, "/v1/chat/completions", chat()))[0] == 200
+    write_config(config, provider, "groq", "mistral")
+    reloaded.signal(signal.SIGHUP)
+    await reloaded.until_said("was reloaded")
+    fresh = await start_gateway("--config", config, "--port", 0)
+    for asked in (chat("openai/small"), chat("groq/small"), chat("mistral/small", stream=True), chat("small")):
+        answers = [await ask(gateway, "/v1/chat/completions", asked) for gateway in (reloaded, fresh)]
+        assert answers[0][0] == answers[1][0]
+        assert without_latency(answers[0][1]) == without_latency(answers[1][1])
+
+
+def without_latency(body: str) -> str:
+    return re.sub(r'"latency":[0-9.]+', "", body)
 
 
 async def test_a_broken_file_changes_nothing(provider: Any, config: Path, start_gateway: Any, chat: Any) -> None:

@@ -17,6 +17,7 @@ import trio
 
 from bifrost_trio.server.control import Control, Gather, Snapshot
 from bifrost_trio.sockets import listen
+from bifrost_trio.telemetry import names
 
 pytestmark = pytest.mark.real_clock
 
@@ -90,6 +91,33 @@ async def test_every_worker_is_asked_for_its_metrics(config: Path, start_gateway
         assert total(text, ANSWERED) == number + 1
     assert 'worker="0"' in text
     assert 'worker="1"' in text
+
+
+async def test_a_silent_worker_does_not_hold_up_the_metrics(
+    config: Path, start_gateway: Any, chat: Any, ask: Any
+) -> None:
+    gateway = await start_gateway("--config", config, "--port", 0, "--workers", 2)
+    for _ in range(20):
+        assert (await ask(gateway, "/v1/chat/completions", chat()))[0] == 200
+    _, before = await ask(gateway, "/metrics")
+    silent = workers_of(gateway)[0]
+    os.kill(silent, signal.SIGSTOP)
+    try:
+        began = trio.current_time()
+        _, text = await ask(gateway, "/metrics")
+        assert trio.current_time() - began < 1
+        assert total(text, ANSWERED) == total(before, ANSWERED) == 20
+        assert total(text, names.WORKER_SILENT.name) == 1
+    finally:
+        os.kill(silent, signal.SIGCONT)
+
+
+async def test_a_worker_that_keeps_ending_is_started_less_and_less_often(config: Path, start_gateway: Any) -> None:
+    gateway = await start_gateway("--config", config, "--port", 0, "--workers", 2)
+    for times in range(3):
+        os.kill(max(workers_of(gateway)), signal.SIGKILL)
+        await gateway.until_accepting(3 + times)
+    assert re.findall(r"another worker \d is started in ([0-9.]+) s", gateway.said) == ["0.1", "0.2", "0.4"]
 
 
 async def test_sigterm_lets_a_stream_finish(provider: Any, config: Path, start_gateway: Any, chat: Any) -> None:
