@@ -1,4 +1,4 @@
-"""Answers of providers in either language, whole or as a stream, with what the mock cannot say: thinking, many tools."""
+"""Answers of providers in either language, whole or streamed, with what the mock cannot say: thinking, many tools."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from bifrost_trio.testing import Script, streamed, whole
 __all__ = ["CallOfATool", "answer"]
 
 Json: TypeAlias = dict[str, Any]
-CallOfATool: TypeAlias = tuple[str, str, Json]
-"""Id, name, arguments."""
+CallOfATool: TypeAlias = tuple[str, str, Any]
+"""Id, name, arguments; arguments in a string are OpenAI's text of them."""
 
 SIGNATURE = "c2lnbmVk"
 
@@ -35,7 +35,7 @@ def _completion(text: str, thinking: str, calls: Sequence[CallOfATool]) -> Json:
         message["reasoning_content"] = thinking
     if calls:
         message["tool_calls"] = [
-            {"id": id, "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
+            {"id": id, "type": "function", "function": {"name": name, "arguments": _text(arguments)}}
             for id, name, arguments in calls
         ]
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "tool_calls" if calls else "stop"}
@@ -51,6 +51,10 @@ _OPENAI_USAGE = {
 }
 
 
+def _text(arguments: Any) -> str:
+    return arguments if isinstance(arguments, str) else json.dumps(arguments)
+
+
 def _head(kind: str) -> Json:
     return {"id": "chatcmpl-1", "object": kind, "created": 1_700_000_000, "model": "a-model"}
 
@@ -63,7 +67,7 @@ def _chunks(text: str, thinking: str, calls: Sequence[CallOfATool]) -> Iterator[
         function: Json = {"name": name, "arguments": ""}
         deltas.append({"tool_calls": [{"index": index, "id": id, "type": "function", "function": function}]})
     # As OpenAI may: the pieces of several calls in turns.
-    for pieces in zip(*[_pieces(json.dumps(arguments)) for _, _, arguments in calls], strict=True):
+    for pieces in zip(*[_pieces(_text(arguments)) for _, _, arguments in calls], strict=True):
         for index, piece in enumerate(pieces):
             deltas.append({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
     for delta in deltas:

@@ -52,16 +52,18 @@ SDK_WARNINGS = [
 
 
 class Wire:
-    """The last exchange of an SDK as bytes: what it ``sent`` and what it ``received`` as bodies."""
+    """The last exchange of an SDK as bytes: what it ``sent`` and what it ``received`` as bodies, and both heads."""
 
     def __init__(self) -> None:
         self.sent = b""
+        self.sent_headers = httpx2.Headers()
         self.received = bytearray()
         self.status = 0
         self.headers = httpx2.Headers()
 
-    def begin(self, sent: bytes, response: httpx2.Response) -> None:
-        self.sent = sent
+    def begin(self, request: httpx2.Request, response: httpx2.Response) -> None:
+        self.sent = request.content
+        self.sent_headers = request.headers
         self.received = bytearray()
         self.status = response.status_code
         self.headers = response.headers
@@ -98,7 +100,7 @@ class SyncEar(httpx2.HTTPTransport):
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         response = super().handle_request(request)
-        self._wire.begin(request.read(), response)
+        self._wire.begin(request, response)
         response.stream = Overheard(response.stream, self._wire.received)
         return response
 
@@ -110,7 +112,7 @@ class AsyncEar(httpx2.AsyncHTTPTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         response = await super().handle_async_request(request)
-        self._wire.begin(await request.aread(), response)
+        self._wire.begin(request, response)
         response.stream = Overheard(response.stream, self._wire.received)
         return response
 
