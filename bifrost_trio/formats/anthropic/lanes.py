@@ -4,6 +4,9 @@ OpenAI may send the pieces of parallel tool calls in any order, Anthropic's clie
 has a lane; only the first lane is written, the others wait. The first one closes, and the next is written, as soon as
 nothing more can come in it: text and thinking at once, a tool call when its arguments are whole JSON. Tool calls that
 come one after the other, as they nearly always do, are therefore written as they arrive.
+
+Arguments that do not begin as an object are held back to their end: Anthropic's clients parse each piece, and an input
+is always an object. So "null" becomes none, and anything else a member of one, as in a whole answer.
 """
 
 from __future__ import annotations
@@ -11,7 +14,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bifrost_trio.errors import MalformedAnswer
-from bifrost_trio.formats.codec import DecodeError, decode
+from bifrost_trio.formats.anthropic.turns import RAW_ARGUMENTS
+from bifrost_trio.formats.codec import DecodeError, compact, decode
 from bifrost_trio.formats.events import named_frame
 
 if TYPE_CHECKING:
@@ -30,9 +34,27 @@ class _Lane:
         self.arguments: list[str] = []
         self.waiting: list[JsonObject] = []
 
+    @property
+    def odd(self) -> bool:
+        """Whether these arguments are no object."""
+        return bool(self.arguments) and not self.arguments[0].lstrip().startswith("{")
+
+    def take(self, text: str) -> bool:
+        """Takes a piece of the arguments; whether it may be written."""
+        if text.strip() or self.odd:
+            self.arguments.append(text)
+        return bool(self.arguments) and not self.odd
+
+    def odd_input(self) -> JsonObject | None:
+        """What stands for odd arguments; None for no input."""
+        text = "".join(self.arguments)
+        return None if text.strip() == "null" else {RAW_ARGUMENTS: text}
+
     def may_close(self) -> bool:
         if not self.tool:
             return True
+        if self.odd:
+            return self.odd_input() is None
         if not self.arguments or not self.arguments[-1].rstrip().endswith("}"):
             return False  # cheaper than to read all of it at each piece
         try:
@@ -74,9 +96,9 @@ class Lanes:
             if isinstance(text, str) and text.strip():
                 raise MalformedAnswer("The provider's stream goes on with a tool call whose arguments were complete.")
             return []
-        if lane.tool and isinstance(text, str) and text.strip():
-            lane.arguments.append(text)
-        if lane is self._lanes[0]:
+        if lane.tool and isinstance(text, str) and not lane.take(text):
+            frames: list[bytes] = []
+        elif lane is self._lanes[0]:
             frames = [self._delta(delta)]
         else:
             lane.waiting.append(delta)
@@ -100,7 +122,8 @@ class Lanes:
         """Closes the first lane and opens the one behind it."""
         lane = self._lanes.pop(0)
         self._closed.add(lane.key)
-        frames = [named_frame("content_block_stop", {"type": "content_block_stop", "index": self._index})]
+        frames = self._odd_input(lane)
+        frames.append(named_frame("content_block_stop", {"type": "content_block_stop", "index": self._index}))
         self._index += 1
         if self._lanes:
             lane = self._lanes[0]
@@ -108,6 +131,10 @@ class Lanes:
             frames += [self._delta(delta) for delta in lane.waiting]
             lane.waiting.clear()
         return frames
+
+    def _odd_input(self, lane: _Lane) -> list[bytes]:
+        value = lane.odd_input() if lane.odd else None
+        return [self._delta({"type": "input_json_delta", "partial_json": compact(value)})] if value else []
 
     def _open(self, lane: _Lane) -> bytes:
         event = {"type": "content_block_start", "index": self._index, "content_block": lane.block}

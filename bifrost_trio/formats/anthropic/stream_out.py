@@ -139,8 +139,7 @@ class AnthropicEncoder:
     def _call(self, call: JsonObject, frames: list[bytes]) -> None:
         function = call.get("function") or {}
         key = self._call_key(call)
-        begins = key not in self._calls
-        if begins:
+        if key not in self._calls:
             self._calls[key] = call.get("id") or f"call_{len(self._calls)}"
             block: JsonObject = {
                 "type": "tool_use",
@@ -152,8 +151,7 @@ class AnthropicEncoder:
                 block["caller"] = call["caller"]
             frames += self._lanes.begin(key, block, tool=True)
         arguments = function.get("arguments")
-        # Some providers say "null" for no arguments; an Anthropic client would take that for the input.
-        if arguments and not (begins and arguments == "null"):
+        if arguments:
             text = arguments if isinstance(arguments, str) else compact(arguments)
             frames += self._lanes.add(key, {"type": "input_json_delta", "partial_json": text})
 
