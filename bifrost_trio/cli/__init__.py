@@ -28,8 +28,9 @@ __all__ = ["main"]
 
 def main(words: Sequence[str] | None = None) -> int:
     """Does what ``words`` say (None: the command line's); the exit status."""
-    from bifrost_trio.cli.output import UsageError, complain, ends_quietly
+    from bifrost_trio.cli.output import UsageError, complain, ends_quietly, secure_streams
 
+    secure_streams()
     with ends_quietly() as ending:
         try:
             ending.status = _run(sys.argv[1:] if words is None else words)

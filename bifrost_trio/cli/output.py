@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import TextIO
 
-__all__ = ["Ending", "Style", "UsageError", "complain", "ends_quietly", "say"]
+__all__ = ["Ending", "Style", "UsageError", "complain", "ends_quietly", "say", "secure_streams"]
 
 PROGRAM = "bifrost-trio"
 INTERRUPTED = 130
@@ -25,6 +25,16 @@ class Ending:
     status = 0
 
 
+def secure_streams() -> None:
+    """Where a service manager closed stdin, stdout or stderr, nothing else may take their place: not a client's socket,
+    into which the log would be written."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
+
+
 def say(text: str) -> None:
     _write(sys.stdout, text)
 
@@ -34,9 +44,7 @@ def complain(text: str) -> None:
     _write(sys.stderr, f"{PROGRAM}: {text}")
 
 
-def _write(stream: TextIO | None, text: str) -> None:
-    if stream is None:
-        return
+def _write(stream: TextIO, text: str) -> None:
     # A file's name, or a terminal's encoding, may know characters that the other does not.
     encoding = stream.encoding or "utf-8"
     try:
@@ -60,10 +68,8 @@ def ends_quietly() -> Iterator[Ending]:
 class Style:
     """Emphasis where there is a terminal that shows it (https://no-color.org), nothing elsewhere."""
 
-    def __init__(self, stream: TextIO | None, environ: Mapping[str, str]) -> None:
-        self._on = (
-            stream is not None and stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
-        )
+    def __init__(self, stream: TextIO, environ: Mapping[str, str]) -> None:
+        self._on = stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
     def strong(self, text: str) -> str:
         return self._in("1", text)

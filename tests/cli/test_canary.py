@@ -33,46 +33,49 @@ def configuration(base_url: str = "http://127.0.0.1:9") -> dict[str, Any]:
     }
 
 
+OPENAI: list[str | int] = ["providers", "openai"]
+FIRST: list[str | int] = [*OPENAI, "keys", 0]
+CHANGES: list[tuple[list[str | int], Any]] = [
+    ([*FIRST, "value"], [KEY]),
+    ([*FIRST, "value"], {"value": KEY}),
+    ([*FIRST, "value"], f"{KEY}\n{KEY}"),
+    ([*FIRST, "value"], f"{KEY}\u00e9"),
+    ([*FIRST, "value"], f"env.{KEY}"),
+    ([*FIRST, "vlaue"], KEY),
+    ([*FIRST, "weight"], KEY),
+    ([*FIRST, "enabled"], KEY),
+    ([*FIRST, "models"], KEY),
+    ([*FIRST, "aliases"], {"a": [KEY]}),
+    ([*FIRST, "azure_key_config"], {"endpoint": KEY}),
+    ([*OPENAI, "keys"], KEY),
+    ([*OPENAI, "keys"], [KEY]),
+    ([*OPENAI], KEY),
+    (["providers"], KEY),
+    ([*OPENAI, "network_config", "base_url"], f"https://user:{KEY}@example.org"),
+    ([*OPENAI, "network_config", "base_url"], f"{KEY}://example.org"),
+    ([*OPENAI, "network_config", "extra_headers"], {"x-tenant": f"{KEY}\r\n{KEY}"}),
+    ([*OPENAI, "network_config", "extra_headers"], {"x-tenant": [KEY]}),
+    ([*OPENAI, "network_config", "ca_cert_pem"], KEY),
+    ([*OPENAI, "network_config", "retry_backoff_max"], KEY),
+    ([*OPENAI, "proxy_config"], {"type": "http", "url": f"http://user:{KEY}@proxy", "password": [KEY]}),
+    ([*OPENAI, "proxy_config"], {"type": KEY, "username": KEY, "password": KEY}),
+    ([*OPENAI, "custom_provider_config"], {"base_provider_type": KEY}),
+    (["plugins"], [{"name": "audit", "path": "nowhere_at_all:Audit", "config": {"token": KEY}}]),
+    (["plugins"], [{"name": "audit", "path": KEY}]),
+    (["plugins"], [{"name": "mocker", "config": {"toekn": KEY}}]),
+    (["encryption_key"], KEY),
+    (["client", "allowed_origins"], [KEY]),
+    (["server"], {"certfile": "nowhere.pem", "port": KEY}),
+    (["governance"], {"virtual_keys": [{"value": KEY, "nmae": KEY}]}),
+    (["auth_config"], {"admin_password": KEY}),
+]
+"""A member that is set, and to what."""
+
+
 def places(good: dict[str, Any]) -> list[tuple[str, Any]]:
     """Configurations in which the key stands where it should not, or beside something that is wrong."""
-    openai: list[str | int] = ["providers", "openai"]
-    first: list[str | int] = [*openai, "keys", 0]
-    changes: list[tuple[list[str | int], Any]] = [
-        ([*first, "value"], [KEY]),
-        ([*first, "value"], {"value": KEY}),
-        ([*first, "value"], f"{KEY}\n{KEY}"),
-        ([*first, "value"], f"{KEY}\u00e9"),
-        ([*first, "value"], f"env.{KEY}"),
-        ([*first, "vlaue"], KEY),
-        ([*first, "weight"], KEY),
-        ([*first, "enabled"], KEY),
-        ([*first, "models"], KEY),
-        ([*first, "aliases"], {"a": [KEY]}),
-        ([*first, "azure_key_config"], {"endpoint": KEY}),
-        ([*openai, "keys"], KEY),
-        ([*openai, "keys"], [KEY]),
-        (openai, KEY),
-        (["providers"], KEY),
-        ([*openai, "network_config", "base_url"], f"https://user:{KEY}@example.org"),
-        ([*openai, "network_config", "base_url"], f"{KEY}://example.org"),
-        ([*openai, "network_config", "extra_headers"], {"x-tenant": f"{KEY}\r\n{KEY}"}),
-        ([*openai, "network_config", "extra_headers"], {"x-tenant": [KEY]}),
-        ([*openai, "network_config", "ca_cert_pem"], KEY),
-        ([*openai, "network_config", "retry_backoff_max"], KEY),
-        ([*openai, "proxy_config"], {"type": "http", "url": f"http://user:{KEY}@proxy", "password": [KEY]}),
-        ([*openai, "proxy_config"], {"type": KEY, "username": KEY, "password": KEY}),
-        ([*openai, "custom_provider_config"], {"base_provider_type": KEY}),
-        (["plugins"], [{"name": "audit", "path": "nowhere_at_all:Audit", "config": {"token": KEY}}]),
-        (["plugins"], [{"name": "audit", "path": KEY}]),
-        (["plugins"], [{"name": "mocker", "config": {"toekn": KEY}}]),
-        (["encryption_key"], KEY),
-        (["client", "allowed_origins"], [KEY]),
-        (["server"], {"certfile": "nowhere.pem", "port": KEY}),
-        (["governance"], {"virtual_keys": [{"value": KEY, "nmae": KEY}]}),
-        (["auth_config"], {"admin_password": KEY}),
-    ]
     made: list[tuple[str, Any]] = []
-    for path, value in changes:
+    for path, value in CHANGES:
         changed = copy.deepcopy(good)
         inner: Any = changed
         for part in path[:-1]:

@@ -83,18 +83,18 @@ def test_the_named_file_comes_before_the_one_here(serve: Any, write: Write) -> N
     assert "openai " not in printed
 
 
-@pytest.mark.parametrize("ending", ["| head -n 1", ">&-", "2>&- >&-"])
+@pytest.mark.parametrize("ending", ["| head -n 1", ">&-", "<&- >&- 2>&-"])
 def test_nobody_has_to_read_what_it_prints(tmp_path: Path, ask: Any, environment: Any, ending: str) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = f"{sys.executable} -m bifrost_trio serve --port {port} --log none {ending} & wait"
+    command = f"{sys.executable} -m bifrost_trio serve --port {port} --log text {ending} & wait"
     # The shell's own output is a file: a pipe would stay open as long as the gateway.
     with (tmp_path / "out").open("wb") as out:
         shell = subprocess.Popen(
             ["sh", "-c", command],
             stdout=out,
-            env=environment(OPENAI_API_KEY="sk-1"),
+            env=environment(OPENAI_API_KEY="sk-1", OPENAI_BASE_URL="http://127.0.0.1:9"),
             cwd=tmp_path,
             start_new_session=True,
         )
@@ -104,7 +104,8 @@ def test_nobody_has_to_read_what_it_prints(tmp_path: Path, ask: Any, environment
             with contextlib.suppress(OSError):
                 status, _ = ask(f"http://127.0.0.1:{port}", "/health")
             assert shell.poll() is None
-        # What it prints next finds nobody, and it serves on.
+        # What it prints next, a line for a call and one for the reload, finds nobody, and it serves on.
+        assert ask(f"http://127.0.0.1:{port}", "/v1/chat/completions", chat("of-nobody"))[0] == 404
         assert ask(f"http://127.0.0.1:{port}", "/health")[0] == 200
     finally:
         os.killpg(shell.pid, signal.SIGTERM)
