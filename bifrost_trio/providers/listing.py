@@ -51,7 +51,7 @@ async def fetch_models(name: str, pool: Pool, path: str, auth: Auth, key: str, h
         answer = msgspec.json.decode(body)
         entries = answer["data"] if isinstance(answer, dict) else answer
         return [_read(name, entry) for entry in entries]
-    except (msgspec.DecodeError, KeyError, TypeError) as error:
+    except (msgspec.DecodeError, AttributeError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise MalformedAnswer("the provider's list of models cannot be read") from error
 
 

@@ -17,6 +17,9 @@ __all__ = ["Listing"]
 MAX_PAGE = 1000
 """Models of one page at most (Anthropic's limit)."""
 
+YEAR_10000 = 253_402_300_800
+"""What a provider says beyond it is no date in seconds; Anthropic's word for an unknown date is 1970."""
+
 
 class Listed(Protocol):
     """One model of one provider."""
@@ -118,7 +121,8 @@ def _openai(model: Listed, id: str) -> JsonObject:
 
 
 def _anthropic(model: Listed, id: str) -> JsonObject:
-    created = datetime.fromtimestamp(model.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    seconds = model.created if 0 <= model.created < YEAR_10000 else 0
+    created = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {"type": "model", "id": id, "display_name": model.display_name or model.model, "created_at": created}
 
 
