@@ -17,6 +17,7 @@ __all__ = [
     "Exposition",
     "Failed",
     "Gather",
+    "Kept",
     "Message",
     "Reload",
     "Scrape",
@@ -66,6 +67,10 @@ class Failed(msgspec.Struct, tag="failed"):
     problems: list[tuple[str, str]]
 
 
+class Kept(msgspec.Struct, tag="kept"):
+    """From a worker that cannot do as `Reload` says: it goes on as before."""
+
+
 class Snapshot(msgspec.Struct, tag="snapshot"):
     """What a worker has counted; ``number`` is that of the `Gather` which it answers, or 0."""
 
@@ -79,7 +84,7 @@ class Scrape(msgspec.Struct, tag="scrape"):
     number: int
 
 
-Message: TypeAlias = Start | Reload | Drain | Gather | Exposition | Accepting | Failed | Snapshot | Scrape
+Message: TypeAlias = Start | Reload | Drain | Gather | Exposition | Accepting | Failed | Kept | Snapshot | Scrape
 
 _encode = msgspec.msgpack.Encoder().encode
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)

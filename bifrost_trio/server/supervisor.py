@@ -26,6 +26,7 @@ from bifrost_trio.server.control import (
     Exposition,
     Failed,
     Gather,
+    Kept,
     Message,
     Reload,
     Scrape,
@@ -106,8 +107,8 @@ class Supervisor:
         self._environ = _for_workers(environ)
         self._names = [str(number) for number in range(count)]
         self._ledger = ledger
-        self._orders = orders
-        self._drain_seconds = drain_seconds
+        self._orders = self._former_orders = orders
+        self.drain_seconds = drain_seconds
         self._workers: dict[str, _Worker] = {}
         self._started = 0
         self._all_accept: Callable[[], None] | None = None
@@ -136,11 +137,11 @@ class Supervisor:
     def drain(self) -> None:
         """Each worker ends when its calls in flight are over; no other one is started."""
         self._drained.set()
-        self._ending.deadline = trio.current_time() + self._drain_seconds + GRACE_SECONDS
+        self._ending.deadline = trio.current_time() + self.drain_seconds + GRACE_SECONDS
         self._tell(Drain())
 
     def reload(self, orders: bytes) -> None:
-        self._orders = orders
+        self._former_orders, self._orders = self._orders, orders
         self._tell(Reload(orders))
 
     def _tell(self, message: Message) -> None:
@@ -235,6 +236,9 @@ class Supervisor:
                 log.error("worker %s cannot start: %s", worker.name, "; ".join(map(str, said)))
                 if self._all_accept is not None:
                     raise ConfigError(said)
+            case Kept():
+                # One that is started from now on would not get far with the new ones.
+                self._orders = self._former_orders
             case _:
                 log.error("worker %s said something unheard of", worker.name)
 

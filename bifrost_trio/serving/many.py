@@ -90,4 +90,5 @@ class _Many:
             log.error("the configuration was not reloaded, the old one stays in use:\n%s", problems)
             return
         tell_restart(self._started, server)
+        self.supervisor.drain_seconds = server.drain_timeout_in_seconds
         self.supervisor.reload(self._orders())

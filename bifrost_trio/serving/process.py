@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import trio
 
 from bifrost_trio.app import RunningGateway, open_gateway
-from bifrost_trio.config import Config, format_problems
+from bifrost_trio.config import Config, ServerConfig, format_problems
 from bifrost_trio.errors import ConfigError
 from bifrost_trio.server import HypercornProtocols, Server
 from bifrost_trio.serving.settings import timeouts_of, tls_context
@@ -23,6 +23,38 @@ __all__ = ["ServingProcess"]
 log = logging.getLogger("bifrost_trio.serving")
 
 
+class _Open:
+    """A gateway that runs, and what serves it."""
+
+    __slots__ = ("_calls", "_others", "gateway", "server")
+
+    def __init__(self, gateway: RunningGateway, config: ServerConfig, context: ssl.SSLContext | None) -> None:
+        timeouts = timeouts_of(config)
+        self.gateway = gateway
+        self._calls = AsgiCalls(gateway, body_limit=timeouts.body)
+        self._others = HypercornProtocols(self._calls, timeouts, http2=config.http2)
+        if context is not None and config.http2:
+            self._others.load()
+        self.server = Server(
+            gateway,
+            gateway.poller,
+            timeouts=timeouts,
+            context=context,
+            others=self._others,
+            max_connections=config.max_connections,
+        )
+
+    def adopt(self, config: ServerConfig, context: ssl.SSLContext | None) -> None:
+        """For connections to come; whether they speak TLS is settled."""
+        server = self.server
+        if (context is None) == (server.context is None):
+            server.context = context
+        server.timeouts = self._others.timeouts = timeouts_of(config)
+        server.max_connections = config.max_connections
+        self._others.http2 = config.http2
+        self._calls.body_limit = server.timeouts.body
+
+
 class ServingProcess:
     """Serves on ``listeners``, which become its own, until it is drained."""
 
@@ -30,9 +62,7 @@ class ServingProcess:
         self._config = config
         self._listeners = list(listeners)
         self._telemetry = telemetry
-        self._gateway: RunningGateway | None = None
-        self._server: Server | None = None
-        self._others: HypercornProtocols | None = None
+        self._open: _Open | None = None
         self._run = trio.CancelScope()
         self._reloading = trio.Lock()
         self.draining = False
@@ -49,27 +79,12 @@ class ServingProcess:
             self._close_listeners()
 
     async def _serve(self, accepting: Callable[[], None]) -> None:
-        server_config = self._config.server
-        context = tls_context(server_config)
+        context = tls_context(self._config.server)
         async with open_gateway(self._config, telemetry=self._telemetry) as gateway:
-            self._gateway = gateway
-            timeouts = timeouts_of(server_config)
-            self._others = others = HypercornProtocols(
-                AsgiCalls(gateway, body_limit=timeouts.body), timeouts, http2=server_config.http2
-            )
-            if context is not None and server_config.http2:
-                others.load()
-            self._server = server = Server(
-                gateway,
-                gateway.poller,
-                timeouts=timeouts,
-                context=context,
-                others=others,
-                max_connections=server_config.max_connections,
-            )
-            self._telemetry.watch_server(server)
+            self._open = opened = _Open(gateway, self._config.server, context)
+            self._telemetry.watch_server(opened.server)
             async with trio.open_nursery() as nursery:
-                await nursery.start(server.serve, self._listeners)
+                await nursery.start(opened.server.serve, self._listeners)
                 # What lives as long as the process is not to be looked at by every full collection.
                 gc.collect()
                 gc.freeze()
@@ -78,10 +93,10 @@ class ServingProcess:
     def drain(self) -> None:
         """No new connections; calls in flight may finish within ``server.drain_timeout_in_seconds``."""
         self.draining = True
-        if self._server is None:
+        if self._open is None:
             self._run.cancel()
             return
-        self._server.drain()
+        self._open.server.drain()
         self._close_listeners()
 
     def _close_listeners(self) -> None:
@@ -94,14 +109,14 @@ class ServingProcess:
     async def reload(self, read: Callable[[], Config]) -> Config | None:
         """Takes another configuration into use and returns it, or logs every reason why not and changes nothing."""
         async with self._reloading:
-            if self._gateway is None or self._server is None or self.draining:
+            if self._open is None or self.draining:
                 return None
             try:
                 config = read()
                 context = tls_context(config.server)
                 # What was frozen is never collected: the stations that go are to be seen again.
                 gc.unfreeze()
-                await self._gateway.use(config)
+                await self._open.gateway.use(config)
             except ConfigError as error:
                 problems = format_problems(error.problems)
                 log.error("the configuration was not reloaded, the old one stays in use:\n%s", problems)
@@ -112,15 +127,6 @@ class ServingProcess:
             finally:
                 gc.collect()
                 gc.freeze()
-            self._adopt(config, self._server, context)
+            self._open.adopt(config.server, context)
+            log.info("the configuration was reloaded")
             return config
-
-    def _adopt(self, config: Config, server: Server, context: ssl.SSLContext | None) -> None:
-        if (context is None) == (server.context is None):
-            server.context = context
-        server.timeouts = timeouts_of(config.server)
-        if self._others is not None:
-            self._others.timeouts = server.timeouts
-            self._others.http2 = config.server.http2
-        server.max_connections = config.server.max_connections
-        log.info("the configuration was reloaded")

@@ -70,7 +70,8 @@ class Worker:
                 self._process.drain()
 
     async def _reload(self, orders: Orders) -> None:
-        await self._process.reload(lambda: self._source.from_content(orders.content))
+        if await self._process.reload(lambda: self._source.from_content(orders.content)) is None:
+            self._control.say(said.Kept())
 
     # --- metrics ---
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,23 @@ class Gateway:
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
+
+
+@pytest.fixture(autouse=True)
+def _logger_as_before() -> Iterator[None]:
+    """`serve` gives the gateway's loggers a handler of their own, also in the process of a test."""
+    logger = logging.getLogger("bifrost_trio")
+    before = (logger.handlers[:], logger.level, logger.propagate)
+    yield
+    logger.handlers[:], logger.level, logger.propagate = before
+
+
+@pytest.fixture(autouse=True)
+def _no_unforeseen_errors(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Nothing that a client or a signal does is an error of the gateway's own."""
+    yield
+    errors = [record.getMessage() for record in caplog.get_records("call") if record.levelno >= 40]
+    assert not errors, errors
 
 
 StartGateway = Callable[..., Awaitable[Gateway]]

@@ -111,6 +111,7 @@ async def test_a_client_that_takes_nothing(provider: Any, chat: Any) -> None:
         reset = await client.until(h2.events.StreamReset, acknowledge=False)
         assert reset.error_code == ErrorCodes.INTERNAL_ERROR
         assert served.open_calls == 0
+        assert b'error_type="slow_client"' in await served.gateway.telemetry.exposition()
         client.h2.increment_flow_control_window(2**20)
         client.h2.acknowledge_received_data(65535, 1)
         provider.whole.pop("padding")
