@@ -9,7 +9,7 @@ from typing import Protocol
 import trio
 
 from bifrost_trio._wire import Response, scan_answer
-from bifrost_trio.errors import MalformedAnswer, UnsupportedOperation
+from bifrost_trio.errors import FirstOutputTimeout, MalformedAnswer, ProviderTimeout, TotalTimeout, UnsupportedOperation
 from bifrost_trio.formats.codec import decode, encode
 from bifrost_trio.providers.listing import ProviderModel, fetch_models
 from bifrost_trio.providers.quirks import Quirks
@@ -88,9 +88,11 @@ class Provider:
             raise UnsupportedOperation(f"provider {self.name} does not offer {what}", "model")
         data = self._render(call, endpoint, key)
         limits = endpoint.pool.limits
+        overdue: type[ProviderTimeout]
+        limit, overdue = (limits.first_output, FirstOutputTimeout) if stream else (limits.total, TotalTimeout)
         began = trio.current_time()
         try:
-            connection, response = await endpoint.pool.exchange(data, limits.first_output if stream else limits.total)
+            connection, response = await endpoint.pool.exchange(data, limit, overdue)
         except BaseException:
             call.outcome.upstream_seconds += trio.current_time() - began
             raise

@@ -12,6 +12,7 @@ from bifrost_trio.errors import (
     FirstOutputTimeout,
     IdleTimeout,
     MalformedAnswer,
+    ProviderError,
     ProviderTimeout,
     TotalTimeout,
 )
@@ -21,6 +22,12 @@ __all__ = ["MAX_ANSWER", "Connection", "TimeLimits"]
 
 MAX_ANSWER = 256 * 1024 * 1024
 """Bytes of a whole answer. Embeddings and images come in tens of megabytes; what is beyond this is an accident."""
+
+AT_ONCE = 65536
+"""Bytes of a request that the kernel takes at once, or nearly so; while more is sent, an early answer is looked for."""
+
+WHILE_SENDING = 86_400.0
+"""Seconds: as long as the provider takes the request, it need not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +43,35 @@ class TimeLimits:
 class Connection:
     """A connection and the parser of its answers. One exchange at a time; closed after any error."""
 
-    __slots__ = ("_waited_before", "channel", "exchanges", "reader")
+    __slots__ = ("_sent", "_waited_before", "channel", "exchanges", "reader")
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.reader = ResponseReader()
         self.exchanges = 0
+        self._sent = True
         self._waited_before = 0.0
 
     async def exchange(
         self, data: bytes, limit: float, overdue: type[ProviderTimeout] = FirstOutputTimeout
     ) -> Response:
-        """Sends a request; the head of the answer, within ``limit`` seconds of silence.
+        """Sends a request; the head of the answer, within ``limit`` seconds from when the provider had the request.
 
         Raises ConnectionBroken, MalformedAnswer, or ``overdue``.
         """
         self.exchanges += 1
         self._waited_before = self.channel.waited if self.exchanges > 1 else 0.0
         self.reader.expect()
-        await self._send(data, limit)
+        if len(data) <= AT_ONCE:
+            await self._send(data, limit, overdue)
+        else:
+            early = await self._send_watching(data, limit, overdue)
+            if early is not None:
+                return early
+        return await self._read_head(limit, overdue)
+
+    async def _read_head(self, limit: float, overdue: type[ProviderTimeout]) -> Response:
+        deadline = trio.current_time() + limit
         while True:
             received = await self._receive(limit, overdue)
             if not received:
@@ -62,6 +79,12 @@ class Connection:
             response = self.reader.feed(received)
             if response is not None:
                 return response
+            limit = max(deadline - trio.current_time(), 0.0)
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another exchange may follow."""
+        return self._sent and self.reader.reusable
 
     @property
     def waited(self) -> float:
@@ -94,7 +117,8 @@ class Connection:
                 return piece
         return b""
 
-    async def _send(self, data: bytes, limit: float) -> None:
+    async def _send(self, data: bytes, limit: float, overdue: type[ProviderTimeout]) -> None:
+        self._sent = False
         try:
             await self.channel.send(data, limit)
         except (BrokenPipeError, ConnectionResetError):
@@ -103,7 +127,33 @@ class Connection:
         except OSError as error:
             raise ConnectionBroken("the connection to the provider broke while the request was sent") from error
         except trio.TooSlowError as error:
-            raise FirstOutputTimeout(f"the provider took nothing of the request for {limit:g} s") from error
+            raise overdue(f"the provider took nothing of the request for {limit:g} s") from error
+        self._sent = True
+
+    async def _send_watching(self, data: bytes, limit: float, overdue: type[ProviderTimeout]) -> Response | None:
+        """Sends a large request; the answer, should it come before the provider has taken everything (413, 429)."""
+        early: list[Response] = []
+        failures: list[ProviderError] = []
+        async with trio.open_nursery() as nursery:
+
+            async def watch() -> None:
+                try:
+                    early.append(await self._read_head(WHILE_SENDING, overdue))
+                except ProviderError as error:
+                    failures.append(error)
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(watch)
+            try:
+                await self._send(data, limit, overdue)
+            except ProviderError as error:
+                failures.append(error)
+            nursery.cancel_scope.cancel()
+        if early:
+            return early[0]
+        if failures:
+            raise failures[0]
+        return None
 
     async def _receive(self, limit: float, overdue: type[ProviderTimeout]) -> bytes:
         try:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import trio
 
 from bifrost_trio._wire import Response
-from bifrost_trio.errors import ConnectionBroken, ConnectTimeout, Unreachable
+from bifrost_trio.errors import ConnectionBroken, ConnectTimeout, FirstOutputTimeout, ProviderTimeout, Unreachable
 from bifrost_trio.sockets import Poller, Socket, TlsSocket, connect
 from bifrost_trio.upstream.connection import Connection, TimeLimits
 from bifrost_trio.upstream.resolve import Resolver
@@ -46,9 +46,9 @@ class PoolStatistics:
     stale_retries: int
 
 
-def direct_dial(poller: Poller) -> Dial:
+def direct_dial(poller: Poller, resolver: Resolver | None = None) -> Dial:
     """Connects to each address in turn until one answers; the limit is for all of them together."""
-    resolver = Resolver()
+    resolver = resolver or Resolver()
 
     async def dial(host: str, port: int, limit: float) -> Socket:
         deadline = trio.current_time() + limit
@@ -82,17 +82,18 @@ class Pool:
         self._stale_retries = 0
         self._closed = False
 
-    async def exchange(self, data: bytes, limit: float) -> tuple[Connection, Response]:
+    async def exchange(
+        self, data: bytes, limit: float, overdue: type[ProviderTimeout] = FirstOutputTimeout
+    ) -> tuple[Connection, Response]:
         """Sends a request on an idle or a new connection; whoever calls gives it back or drops it.
 
         A stale keep-alive connection is retried once on a new one, uncounted, only if nothing of the answer was read
-        (RFC 9112 section 9.3.1). Raises Unreachable, ConnectTimeout, ConnectionBroken, MalformedAnswer,
-        FirstOutputTimeout.
+        (RFC 9112 section 9.3.1). Raises Unreachable, ConnectTimeout, ConnectionBroken, MalformedAnswer, ``overdue``.
         """
         connection = self._take()
         if connection is not None:
             try:
-                return connection, await connection.exchange(data, limit)
+                return connection, await connection.exchange(data, limit, overdue)
             except ConnectionBroken:
                 begun = connection.reader.begun
                 self.drop(connection)
@@ -104,7 +105,7 @@ class Pool:
                 raise
         connection = await self._connect()
         try:
-            return connection, await connection.exchange(data, limit)
+            return connection, await connection.exchange(data, limit, overdue)
         except BaseException:
             self.drop(connection)
             raise
@@ -122,9 +123,8 @@ class Pool:
     async def _connect(self) -> Connection:
         """Raises Unreachable, ConnectTimeout."""
         self._busy += 1
-        self._made += 1
         try:
-            return Connection(await self._open())
+            connection = Connection(await self._open())
         except trio.TooSlowError as error:
             self._busy -= 1
             raise ConnectTimeout(f"no connection to the provider within {self.limits.connect:g} s") from error
@@ -137,14 +137,16 @@ class Pool:
         except BaseException:
             self._busy -= 1
             raise
+        self._made += 1
+        return connection
 
     async def _open(self) -> Socket | TlsSocket:
         deadline = trio.current_time() + self.limits.connect
         socket = await self._dial(self.origin.host, self.origin.port, self.limits.connect)
         if self._context is None:
             return socket
-        channel = TlsSocket(socket, self._context, host=self.origin.host)
         try:
+            channel = TlsSocket(socket, self._context, host=self.origin.host)
             await channel.handshake(max(deadline - trio.current_time(), 0.0))
         except BaseException:
             socket.close()
@@ -154,7 +156,7 @@ class Pool:
     def give_back(self, connection: Connection) -> None:
         """After an answer that was read to its end."""
         channel = connection.channel
-        if self._closed or channel.hangup or not connection.reader.reusable:
+        if self._closed or channel.hangup or not connection.reusable:
             self.drop(connection)
             return
         self._busy -= 1

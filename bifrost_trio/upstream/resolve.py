@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Callable
 from typing import TypeAlias
 
 import trio
 
-__all__ = ["Address", "Resolver"]
+__all__ = ["Address", "LookUp", "Resolver"]
 
 Address: TypeAlias = tuple[int, tuple[str, int]]
 """A socket family and an address that `socket.connect` takes."""
+
+LookUp: TypeAlias = Callable[[str, int], list[Address]]
+"""A host and a port to its addresses. Raises OSError."""
 
 REMEMBER_SECONDS = 30.0
 """`getaddrinfo` tells no time to live. Providers move by DNS within minutes; a look-up costs about a millisecond."""
@@ -23,7 +27,9 @@ THREADS = 4
 class Resolver:
     """One per provider, so that a host whose look-up hangs takes no thread from another provider."""
 
-    def __init__(self) -> None:
+    def __init__(self, look_up: LookUp | None = None) -> None:
+        """``look_up`` blocks, in a thread; the system's where none is given."""
+        self._look_up = look_up or _getaddrinfo
         self._known: dict[tuple[str, int], tuple[float, list[Address]]] = {}
         self._asking: dict[tuple[str, int], trio.Event] = {}
         self._threads = trio.CapacityLimiter(THREADS)
@@ -49,7 +55,7 @@ class Resolver:
     async def _ask(self, name: tuple[str, int]) -> list[Address]:
         self._asking[name] = answered = trio.Event()
         try:
-            found = await trio.to_thread.run_sync(_getaddrinfo, *name, abandon_on_cancel=True, limiter=self._threads)
+            found = await trio.to_thread.run_sync(self._look_up, *name, abandon_on_cancel=True, limiter=self._threads)
             self._known[name] = (trio.current_time() + REMEMBER_SECONDS, found)
             return found
         finally:
@@ -70,8 +76,12 @@ def _literal(host: str, port: int) -> Address | None:
 
 
 def _getaddrinfo(host: str, port: int) -> list[Address]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        raise OSError(f"{host!r} is no name of a host") from error
     return [
         (family, (address[0], address[1]))
-        for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        for family, _, _, _, address in found
         if isinstance(address[0], str) and isinstance(address[1], int)
     ]

@@ -1,0 +1,215 @@
+"""One exchange: every phase in its time, an early answer, a body however it comes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import trio
+import trio.testing
+
+from bifrost_trio._wire import render_chunk
+from bifrost_trio.errors import (
+    ConnectionBroken,
+    FirstOutputTimeout,
+    GatewayError,
+    IdleTimeout,
+    MalformedAnswer,
+    ProviderTimeout,
+    TotalTimeout,
+)
+from bifrost_trio.mock.script import Step
+from bifrost_trio.testing import End, Pause, Script, ScriptedUpstream, in_pieces
+from tests.upstream.peers import POST, Peer, ask, pool_to, request
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n"
+SIZED = HEAD + b"content-length: 26\r\n\r\n"
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+BODY = b"abcdefghijklmnopqrstuvwxyz"
+LARGE = request(8_000_000)
+
+
+PROVISIONAL: list[Step] = [b"HTTP/1.1 102 Processing\r\n\r\n", Pause(2.0)]
+DRIBBLE: list[Step] = [Pause(0.5), b"a"]
+
+
+def slowly(data: bytes, gap: float) -> Script:
+    return in_pieces(data, gap=gap, end=End.STALL)
+
+
+@dataclass(frozen=True)
+class Late:
+    """A provider that is too slow: for a limit of 3 s, the error, and when it comes."""
+
+    script: Script
+    error: type[ProviderTimeout]
+    after: float = 3.0
+    overdue: type[ProviderTimeout] = FirstOutputTimeout
+
+
+LATE = {
+    "says nothing": Late(Script([], End.STALL), FirstOutputTimeout),
+    "says nothing of a whole answer": Late(Script([], End.STALL), TotalTimeout, overdue=TotalTimeout),
+    "half a head": Late(Script([HEAD], End.STALL), FirstOutputTimeout),
+    "a head byte by byte": Late(slowly(SIZED, 1.0), FirstOutputTimeout),
+    "provisional answers for ever": Late(Script(PROVISIONAL * 50, End.STALL), FirstOutputTimeout),
+    "no body": Late(Script([SIZED], End.STALL), TotalTimeout),
+    "half a body": Late(Script([SIZED, Pause(1), BODY[:13]], End.STALL), TotalTimeout),
+    "a body byte by byte": Late(Script([SIZED, *DRIBBLE * 25], End.STALL), TotalTimeout),
+}
+
+
+@pytest.mark.parametrize("late", LATE.values(), ids=LATE)
+async def test_each_phase_has_its_limit(late: Late, autojump_clock: trio.testing.MockClock) -> None:
+    async with pool_to(ScriptedUpstream(late.script)) as pool:
+        with pytest.raises(ProviderTimeout) as caught:
+            await ask(pool, limit=3.0, overdue=late.overdue)
+        assert type(caught.value) is late.error
+        assert late.after <= trio.current_time() <= late.after + 0.1
+
+
+async def test_a_stream_may_stand_still_for_so_long(autojump_clock: trio.testing.MockClock) -> None:
+    pieces = [render_chunk(b"one"), Pause(1.9), render_chunk(b"two"), Pause(1.9), render_chunk(b"three")]
+    async with pool_to(ScriptedUpstream(Script([CHUNKED, *pieces], End.STALL))) as pool:
+        connection, response = await pool.exchange(POST, 60)
+        read = [response.body] if response.body else []
+        with pytest.raises(IdleTimeout):
+            while True:
+                read.append(await connection.read_piece(2.0))
+        assert read == [b"one", b"two", b"three"]
+        assert 5.8 <= trio.current_time() <= 5.9
+        pool.drop(connection)
+
+
+async def test_a_provider_that_takes_nothing(autojump_clock: trio.testing.MockClock) -> None:
+    async with pool_to(Peer()) as pool:
+        with pytest.raises(TotalTimeout, match="took nothing"):
+            await ask(pool, LARGE, limit=7.0, overdue=TotalTimeout)
+        assert 7.0 <= trio.current_time() <= 7.1
+
+
+async def test_a_provider_that_takes_it_slowly(autojump_clock: trio.testing.MockClock) -> None:
+    """As long as it takes something there is no hurry; the limit of the answer begins behind the request."""
+    peer = Peer()
+    async with pool_to(peer) as pool, trio.open_nursery() as nursery:
+
+        async def read_slowly() -> None:
+            await trio.testing.wait_all_tasks_blocked()
+            left = len(LARGE)
+            while left:
+                await trio.sleep(0.5)
+                left -= len(await peer.streams[0].receive_some(200_000))
+            await trio.sleep(0.5)
+            await peer.streams[0].send_all(SIZED + BODY)
+
+        nursery.start_soon(read_slowly)
+        assert await ask(pool, LARGE, limit=3.0) == (200, BODY)
+        assert trio.current_time() > 10
+        assert pool.statistics().idle == 1
+
+
+REFUSED = b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 5\r\n\r\nlarge"
+
+
+@pytest.mark.parametrize("end", ["stays", "closes", "resets"])
+@pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 100 Continue\r\n\r\n"])
+async def test_an_answer_before_the_request_was_taken(
+    end: str, interim: bytes, autojump_clock: trio.testing.MockClock
+) -> None:
+    """It reads the beginning and says 413; whether it then closes, with or without having read the rest."""
+    peer = Peer()
+    async with pool_to(peer) as pool, trio.open_nursery() as nursery:
+
+        async def refuse() -> None:
+            await trio.testing.wait_all_tasks_blocked()
+            stream = peer.streams[0]
+            await stream.receive_some(1000)
+            await stream.send_all(interim)
+            await trio.sleep(1)
+            await stream.send_all(REFUSED)
+            if end == "resets":  # what is unread makes a reset of the close
+                stream.socket.close()
+            elif end == "closes":
+                await stream.send_eof()
+
+        nursery.start_soon(refuse)
+        assert await ask(pool, LARGE) == (413, b"large")
+        assert trio.current_time() == pytest.approx(1.0, abs=0.1)
+        # Half a request went out on it: nothing else may.
+        assert pool.statistics().idle == 0
+
+
+async def test_a_provider_that_closes_while_it_is_sent_a_large_request(autojump_clock: trio.testing.MockClock) -> None:
+    peer = Peer()
+    async with pool_to(peer) as pool, trio.open_nursery() as nursery:
+
+        async def leave() -> None:
+            await trio.testing.wait_all_tasks_blocked()
+            await peer.streams[0].receive_some(1000)
+            peer.streams[0].socket.close()
+
+        nursery.start_soon(leave)
+        with pytest.raises(ConnectionBroken):
+            await ask(pool, LARGE)
+
+
+async def test_who_leaves_while_a_large_request_is_sent(autojump_clock: trio.testing.MockClock) -> None:
+    async with pool_to(Peer()) as pool:
+        with trio.move_on_after(1) as scope:
+            await ask(pool, LARGE)
+        assert scope.cancelled_caught
+
+
+ANSWERS = {
+    "sized": SIZED + BODY,
+    "chunked": CHUNKED + render_chunk(BODY[:9]) + render_chunk(BODY[9:], last=True),
+    "behind provisional ones": b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + SIZED + BODY,
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+async def test_an_answer_is_read_the_same_wherever_it_is_cut(
+    answer: bytes, autojump_clock: trio.testing.MockClock
+) -> None:
+    scripts = [Script([answer[:at], Pause(0.01), answer[at:]]) for at in range(1, len(answer))]
+    upstream = ScriptedUpstream(*scripts, in_pieces(answer, 1, gap=0.01))
+    async with pool_to(upstream) as pool:
+        for _ in range(len(answer)):
+            assert await ask(pool) == (200, BODY)
+        assert pool.statistics().made == 1
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+@pytest.mark.parametrize("end", [End.CLOSE, End.RESET])
+async def test_an_answer_that_is_cut_is_broken_wherever_that_is(
+    answer: bytes, end: End, autojump_clock: trio.testing.MockClock
+) -> None:
+    upstream = ScriptedUpstream(*[Script([answer[:at]], end) for at in range(len(answer))])
+    async with pool_to(upstream) as pool:
+        for _ in range(len(answer)):
+            with pytest.raises(ConnectionBroken):
+                await ask(pool)
+        assert pool.statistics().made == len(answer)
+
+
+BROKEN: dict[str, tuple[Script, type[GatewayError]]] = {
+    "no HTTP": (Script([b"SSH-2.0-OpenSSH_9.6\r\n\r\n"]), MalformedAnswer),
+    "a web page without a head": (Script([b"<html></html>\r\n\r\n"]), MalformedAnswer),
+    "two lengths": (Script([HEAD + b"content-length: 1\r\ncontent-length: 2\r\n\r\nab"]), MalformedAnswer),
+    "a length and chunks": (
+        Script([HEAD + b"content-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"]),
+        MalformedAnswer,
+    ),
+    "a bad chunk": (Script([CHUNKED + b"zz\r\n"]), MalformedAnswer),
+    "a head without an end": (Script([HEAD + b"x: " + b"y" * 100_000], End.STALL), MalformedAnswer),
+}
+
+
+@pytest.mark.parametrize(("script", "error"), BROKEN.values(), ids=BROKEN)
+async def test_what_is_no_answer(
+    script: Script, error: type[GatewayError], autojump_clock: trio.testing.MockClock
+) -> None:
+    async with pool_to(ScriptedUpstream(script)) as pool:
+        with pytest.raises(error):
+            await ask(pool, limit=5.0)
+        assert pool.statistics().idle == 0
