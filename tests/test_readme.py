@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 from bifrost_trio import errors
 from bifrost_trio.catalog import PROVIDERS
-from bifrost_trio.config import ClientConfig, ServerConfig, check
+from bifrost_trio.config import ClientConfig, Config, ServerConfig, check, load
 from bifrost_trio.telemetry import names
 from bifrost_trio.testing import gateway_in_memory
 from bifrost_trio.transport import options
@@ -297,6 +297,15 @@ def test_manuals(folder: Path) -> None:
     assert len(manuals) == 2
     for command in manuals:
         assert shell(command, folder).startswith("Help on "), command
+
+
+def test_the_configuration_shows_the_defaults(folder: Path) -> None:
+    shown = load(folder / "config.json", KEYS)
+    plain = Config.from_dict({"providers": {"openai": {"keys": [{"value": "sk-1", "models": ["*"]}]}}})
+    assert (shown.client, shown.server) == (plain.client, plain.server)
+    one, other = shown.providers["openai"], plain.providers["openai"]
+    assert one.network_config == other.network_config
+    assert one.concurrency_and_buffer_size == other.concurrency_and_buffer_size
 
 
 # --- names, links, tables ---------------------------------------------------------------------------------------------

@@ -129,7 +129,7 @@ def test_no_log_repeats_it(serve: Any, ask: Any, write: Write, mode: str) -> Non
     path = write(configuration(mock.wait_for("Ctrl-C").partition(" on ")[2].split(",")[0]))
     gateway = serve("serve", "--config", str(path), "--port", "0", "--log", mode, CANARY=KEY)
     if mode == "json":
-        url = json.loads(gateway.wait_for("\n"))["urls"][0]
+        url = json.loads(gateway.wait_for('"plugins": []}\n'))["urls"][0]
     else:
         url = gateway.wait_for_url()
     for model in ("gpt-4o-mini", "refused", "broken", KEY):

@@ -25,6 +25,16 @@ def chat(model: str = "openai/gpt-4o-mini", text: str = "Hello") -> dict[str, An
     return {"model": model, "messages": [{"role": "user", "content": text}]}
 
 
+def children_of(process: int) -> list[str]:
+    """The second field of stat(5), the name, may hold anything; the parent is the second one behind it."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if stat.read_text().rpartition(")")[2].split()[1] == str(process):
+                found.append(stat.parent.name)
+    return found
+
+
 # --- starting ---------------------------------------------------------------------------------------------------------
 
 
@@ -61,9 +71,25 @@ def test_the_screen_of_a_file(serve: Any, write: Write) -> None:
     assert "secret-path" not in printed.text
 
 
+@pytest.mark.parametrize("plain", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_colours_are_for_terminals_that_show_them(tmp_path: Path, environment: Any, plain: dict[str, str]) -> None:
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "bifrost_trio", "serve", "--port", "0", "--log", "none"]
+    variables = environment(**{"TERM": "xterm", "OPENAI_API_KEY": "sk-1", **plain})
+    with subprocess.Popen(command, stdout=theirs, stdin=subprocess.DEVNULL, env=variables, cwd=tmp_path) as gateway:
+        os.close(theirs)
+        printed = b""
+        while b"/metrics" not in printed:
+            printed += os.read(ours, 4096)
+        gateway.terminate()
+    os.close(ours)
+    assert (b"\x1b[1mbifrost-trio" in printed) == (not plain)
+    assert (b"\x1b" in printed) == (not plain)
+
+
 def test_one_line_of_json(serve: Any, ask: Any) -> None:
     gateway = serve("serve", "--port", "0", "--log", "json", OPENAI_API_KEY="sk-canary-0123456789")
-    told = json.loads(gateway.wait_for("\n"))
+    told = json.loads(gateway.wait_for('"plugins": []}\n'))
     assert told["event"] == "started"
     assert told["providers"] == {"openai": 1}
     assert (told["config"], told["workers"], told["plugins"]) == ("environment", 1, [])
@@ -72,6 +98,21 @@ def test_one_line_of_json(serve: Any, ask: Any) -> None:
     assert ended.status == 0
     lines = [json.loads(line) for line in ended.text.splitlines()]
     assert [line for line in lines if line["event"] == "started"] == [told]
+
+
+def test_two_processes(serve: Any, ask: Any) -> None:
+    key = "sk-canary-0123456789"
+    gateway = serve("serve", "--port", "0", "--workers", "2", "--log", "json", OPENAI_API_KEY=key)
+    told = json.loads(gateway.wait_for('"plugins": []}\n'))
+    assert told["workers"] == 2
+    assert ask(told["urls"][0], "/health")[0] == 200
+    children = children_of(gateway.process.pid)
+    assert len(children) == 2
+    assert not any(key.encode() in Path(f"/proc/{child}/cmdline").read_bytes() for child in children)
+    ended = gateway.end()
+    assert ended.status == 0
+    assert key not in ended.text
+    assert [json.loads(line)["event"] for line in ended.out.splitlines()] == ["started"]
 
 
 def test_the_named_file_comes_before_the_one_here(serve: Any, write: Write) -> None:
