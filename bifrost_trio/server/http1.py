@@ -244,11 +244,16 @@ class Http1Connection:
         if head is not None:
             self._begun = True
             self._unsent = render_head(200, [*head, date_header()], keep_alive=self._stays())
+        elif self._unsent:
+            return True
+        unsent = self._unsent + render_chunk(data)
         try:
-            self._channel.send_now(self._take_unsent() + render_chunk(data))
+            sent = self._channel.send_now(unsent)
         except OSError:
             # The hang-up is about to be seen by the poller; the call is cancelled then.
             return False
+        # A client that has not yet read its last answer gets the rest before the next bytes of the stream.
+        self._unsent = unsent[sent:]
         return True
 
     def reset(self) -> None:

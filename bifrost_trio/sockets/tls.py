@@ -111,9 +111,12 @@ class TlsSocket:
             self._object.write(data)
         await self._inner.send(self._outgoing.read(), limit)
 
-    def send_now(self, data: bytes) -> None:
+    def send_now(self, data: bytes) -> int:
+        """Takes everything: what the kernel has no room for is part of a record, and goes out before all else."""
         self._object.write(data)
-        self._inner.send_now(self._outgoing.read())
+        encrypted = self._outgoing.read()
+        self._outgoing.write(encrypted[self._inner.send_now(encrypted) :])
+        return len(data)
 
     async def _flush(self, limit: float) -> None:
         data = self._outgoing.read()
