@@ -43,6 +43,13 @@ class GatewayError(Exception):
         self.code = code
         self.retry_after = retry_after
 
+    def forget_frames(self) -> None:
+        """For whoever keeps an error beyond its call: what remains of it is what it says.
+
+        Its traceback holds the frames of the call, and they hold the error: a cycle with everything the call had.
+        """
+        self.__traceback__ = self.__context__ = self.__cause__ = None
+
 
 class Problem:
     """One thing wrong in a configuration: where it stands and, where one is near, the name that was meant."""

@@ -47,11 +47,13 @@ class Router:
             call.fallback = number
             try:
                 await self._following(call, reply)
-            except (ProviderError, QueueFull, RequestError):
+            except (ProviderError, QueueFull, RequestError) as error:
                 # Also what this target alone cannot do (an operation, a field that its format has no place for).
                 if call.outcome.committed:
                     raise
+                error.forget_frames()
             else:
+                primary.forget_frames()
                 return
         # The answer is about the primary again: whose it is, and in which format its error came.
         call.target, call.spoken_to_in, call.dropped_params = of_primary

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from typing import Protocol
 
 import trio
@@ -24,27 +24,36 @@ class Waiting(Protocol):
 class Heartbeat:
     """One queue and one task for all streams: the interval is the same for all, so the queue is in order of time.
 
-    A stream costs one append; only one that has waited for ``interval`` seconds is looked at again.
+    A stream costs one entry, which it takes out when it ends: what has ended is not kept for the interval's sake.
     """
 
     def __init__(self, interval: float) -> None:
         self.interval = interval
-        self._queue: deque[tuple[float, Waiting]] = deque()
+        self._queue: OrderedDict[Waiting, float] = OrderedDict()
         self._arrived = trio.Event()
 
     def watch(self, stream: Waiting, now: float) -> None:
         if not self._queue:
             self._arrived.set()
-        self._queue.append((now + self.interval, stream))
+        self._queue[stream] = now + self.interval
+
+    def forget(self, stream: Waiting) -> None:
+        self._queue.pop(stream, None)
 
     async def run(self) -> None:
         while True:
             if not self._queue:
                 self._arrived = trio.Event()
                 await self._arrived.wait()
-            due, stream = self._queue[0]
-            await trio.sleep_until(due)
-            self._queue.popleft()
+                continue
+            stream, due = next(iter(self._queue.items()))
+            if due > trio.current_time():
+                # Whoever comes meanwhile is due later, and whoever leaves leaves the next one's time unchanged.
+                await trio.sleep_until(due)
+                continue
             if stream.waiting:
                 stream.comment()
-                self._queue.append((trio.current_time() + self.interval, stream))
+                self._queue[stream] = trio.current_time() + self.interval
+                self._queue.move_to_end(stream)
+            else:
+                del self._queue[stream]

@@ -89,9 +89,15 @@ class Inference:
             call.options = read_options(request, self._may_forward)
             call.id = call.options.request_id
         reply = ClientReply(call, sink)
-        if envelope.stream and self._heartbeat is not None:
-            self._heartbeat.watch(reply, call.accepted_at)
-        await self.run(call, reply, self._answer)
+        heartbeat = self._heartbeat
+        if heartbeat is None or not envelope.stream:
+            await self.run(call, reply, self._answer)
+            return
+        heartbeat.watch(reply, call.accepted_at)
+        try:
+            await self.run(call, reply, self._answer)
+        finally:
+            heartbeat.forget(reply)
 
     async def run(self, call: Call, reply: ClientReply, on_error: OnError) -> None:
         """Sends a call down the path and settles it, whatever becomes of it."""
@@ -107,6 +113,7 @@ class Inference:
             if not outcome.committed:
                 outcome.status = error.status
             await on_error(call, reply, error)
+            error.forget_frames()
         finally:
             if outcome.state is State.OPEN:
                 outcome.state = State.CANCELLED

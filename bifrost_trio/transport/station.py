@@ -56,6 +56,7 @@ class Transport:
             error = as_gateway_error(problem)
             format, native = (route.format, route.native) if route is not None else self._shape(request.path)
             await answer_error(error, sink, format, native=native, call=None)
+            error.forget_frames()
 
     async def _preflight(self, admission: Admission, request: Request, sink: Sink) -> bool:
         """Whether the request was a preflight, which is answered now."""
