@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ENVIRONMENT := $(VENV)/.installed
+# The bench's mock provider and clients: a crate of their own, so that the extension's lock knows nothing of them.
+BENCH_LOAD := --manifest-path benches/load/Cargo.toml --target-dir target/bench-load
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 export PYO3_PYTHON := $(abspath $(BIN)/python)
@@ -59,17 +61,20 @@ format: environment ## rewrites Python and Rust in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --quiet --fix-only --select I,RUF022,RUF023 .
 	cargo fmt
+	cargo fmt --manifest-path benches/load/Cargo.toml
 
 .PHONY: format-check
 format-check: environment
 	$(BIN)/ruff format --check .
 	cargo fmt --check
+	cargo fmt --check --manifest-path benches/load/Cargo.toml
 
 .PHONY: lint
 lint: environment ## ruff, and clippy with and without Python
 	$(BIN)/ruff check .
 	cargo clippy --quiet --locked --all-targets -- -D warnings
 	cargo clippy --quiet --locked --all-targets --no-default-features -- -D warnings
+	cargo clippy --quiet --locked --all-targets $(BENCH_LOAD) -- -D warnings
 
 .PHONY: types
 types: installed ## mypy --strict, and the stub of the Rust half against the installed binary
@@ -79,6 +84,7 @@ types: installed ## mypy --strict, and the stub of the Rust half against the ins
 .PHONY: rust
 rust: ## Rust tests, without Python
 	cargo test --quiet --locked --no-default-features
+	cargo test --quiet --locked $(BENCH_LOAD)
 
 # PYTHONSAFEPATH keeps the source tree off sys.path, in the processes that the tests start too.
 .PHONY: python
@@ -88,6 +94,10 @@ python: wheel ## Python tests against the installed wheel; one of them: make pyt
 .PHONY: bench
 bench: dev ## the benchmarks; ARGS are theirs
 	$(BIN)/python -m benches $(ARGS)
+
+.PHONY: soak
+soak: dev ## 200,000 mixed calls with clients that leave: does memory stay, does everything come home
+	$(BIN)/python -m benches.soak $(ARGS)
 
 # --- housekeeping -----------------------------------------------------------------------------------------------------
 
