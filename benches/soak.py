@@ -1,9 +1,9 @@
 """Many mixed calls with clients that leave: does memory stay where it is, and does everything come home?
 
 ``python -m benches.soak`` (200,000 calls; ``--calls N``). Chats, streams, translated calls both ways and fallbacks take
-turns; of every hundred clients five leave within their answer. Prints resident memory after each turn, compares the mean of
-the second half of the calls with that of the first, and reads from ``/metrics`` what is still away a moment later.
-Exit status 1: an answer was wrong, memory moved by more than `TOLERANCE`, or something did not come home.
+turns; of every hundred clients five leave within their answer. Prints resident memory after each turn, compares the
+mean of the second half of the calls with that of the first, and reads from ``/metrics`` what is still away a moment
+later. Exit status 1: an answer was wrong, memory moved by more than `TOLERANCE`, or something did not come home.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -84,11 +83,14 @@ def _turns(calls: int, binary: Path, cores: Cores, running: Running) -> Iterator
         done += seen["valid"] + seen["left"] + seen["wrong"]
         wrong += seen["wrong"]
         turn = Turn(done, wrong, running.process.resident_bytes(), int(gauges(running.address).get("bifrost_tasks", 0)))
-        print(f"{done:>9,} calls  {wrong} wrong  {turn.resident / 2**20:6.1f} MB  {turn.tasks:>4} tasks  {workload.name}")
+        print(
+            f"{done:>9,} calls  {wrong} wrong  {turn.resident / 2**20:6.1f} MB  {turn.tasks:>4} tasks  {workload.name}"
+        )
         yield turn
         if done >= calls:
             break
-    time.sleep(1)
+    # Those that left a moment ago are noticed within this.
+    running.process.wait(1)
     away = {name: value for name, value in gauges(running.address).items() if name in AWAY and value}
     print("everything came home" if not away else f"still away: {away}")
     if away:
@@ -118,7 +120,8 @@ def main() -> int:
     halves = [[t.resident for t in counted if (t.calls <= middle) is first] for first in (True, False)]
     first, second = (sum(half) / max(len(half), 1) for half in halves)
     moved = second / first - 1
-    print(f"resident memory: {first / 2**20:.1f} MB, then {second / 2**20:.1f} MB ({moved:+.1%}; at most {TOLERANCE:.0%})")
+    means = f"{first / 2**20:.1f} MB, then {second / 2**20:.1f} MB"
+    print(f"resident memory: {means} ({moved:+.1%}; at most {TOLERANCE:.0%})")
     return 1 if turns[-1].wrong or abs(moved) > TOLERANCE else 0
 
 
