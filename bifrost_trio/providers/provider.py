@@ -15,7 +15,7 @@ from bifrost_trio.providers.listing import ProviderModel, fetch_models
 from bifrost_trio.providers.quirks import Quirks
 from bifrost_trio.providers.relay import Relay, Translation
 from bifrost_trio.providers.rendering import Auth, render_prefix
-from bifrost_trio.providers.verdicts import decompress, forwarded_headers, refusal
+from bifrost_trio.providers.verdicts import blotted, decompress, forwarded_headers, refusal
 from bifrost_trio.types import Call, Format, Headers, Operation, Reply, WholeAnswer
 from bifrost_trio.upstream import Connection, Pool, PoolStatistics
 
@@ -159,7 +159,7 @@ class Provider:
         if not exchange.same:
             translation = Translation(exchange.endpoint.format, call.format, call.request)
         headers = EVENT_STREAM if call.native else (*EVENT_STREAM, *exchange.shown_headers())
-        relay = Relay(call, reply, connection, exchange.endpoint.format, headers, translation)
+        relay = Relay(call, reply, connection, exchange.endpoint.format, headers, translation, exchange.key.value)
         pool = exchange.endpoint.pool
         limits = pool.limits
         try:
@@ -198,7 +198,7 @@ class Provider:
         call, format = exchange.call, exchange.endpoint.format
         answer = scan_answer(format.name, body)
         if answer.error:
-            raise format.decode_stream_error(body)
+            raise format.decode_stream_error(blotted(body, exchange.key.value))
         if call.envelope.stream:
             raise MalformedAnswer("the provider answered a request for a stream with a whole answer")
         call.outcome.usage = answer.usage

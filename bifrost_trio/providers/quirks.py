@@ -27,9 +27,11 @@ class Quirks:
         for name, value in wire.items():
             if name in self._unsupported:
                 dropped.append(name)
-            elif name in self._renames:
-                # The provider's own name wins where the client sent both.
-                adapted.setdefault(self._renames[name], value)
-            else:
+            elif name not in self._renames:
                 adapted[name] = value
+            elif self._renames[name] in wire:
+                # The provider's own name wins where the client sent both.
+                dropped.append(name)
+            else:
+                adapted[self._renames[name]] = value
         return adapted

@@ -10,7 +10,8 @@ from __future__ import annotations
 import trio
 
 from bifrost_trio._wire import EventReader, Response, StreamScan, Usage
-from bifrost_trio.errors import ConnectionBroken, FirstOutputTimeout, IdleTimeout
+from bifrost_trio.errors import ConnectionBroken, FirstOutputTimeout, IdleTimeout, StreamFault
+from bifrost_trio.providers.verdicts import blotted
 from bifrost_trio.types import Call, Format, Headers, JsonObject, Reply
 from bifrost_trio.upstream import Connection
 
@@ -50,7 +51,7 @@ class Translation:
 class Relay:
     """One stream of one attempt."""
 
-    __slots__ = ("_call", "_connection", "_format", "_headers", "_reply", "_scan", "_translation")
+    __slots__ = ("_call", "_connection", "_format", "_headers", "_key", "_reply", "_scan", "_translation")
 
     def __init__(
         self,
@@ -60,14 +61,16 @@ class Relay:
         format: Format,
         headers: Headers,
         translation: Translation | None,
+        key: str,
     ) -> None:
-        """``format`` is the provider's; ``headers`` begin the client's answer."""
+        """``format`` is the provider's; ``headers`` begin the client's answer; ``key`` stands in no error."""
         self._call = call
         self._reply = reply
         self._connection = connection
         self._format = format
         self._headers = headers
         self._translation = translation
+        self._key = key
         self._scan = StreamScan(format.name)
 
     async def run(self, response: Response, first_output: float, idle: float) -> bytes:
@@ -111,7 +114,7 @@ class Relay:
             if piece:
                 scan.feed(piece)
                 if scan.error is not None:
-                    raise self._format.decode_stream_error(scan.error)
+                    raise self._fault_of(scan.error)
                 size += len(piece)
                 held.append(piece if self._translation is None else self._translation.feed(piece))
                 if scan.output or size > MAX_HELD:
@@ -130,11 +133,14 @@ class Relay:
     async def _fault(self, piece: bytes) -> None:
         """An error frame after the commit: the client that speaks the provider's format gets it as it came."""
         assert self._scan.error is not None
-        fault = self._format.decode_stream_error(self._scan.error)
+        fault = self._fault_of(self._scan.error)
         if self._translation is None and self._scan.boundary:
-            await self._reply.write(piece)
+            await self._reply.write(blotted(piece, self._key))
             fault.told = True
         raise fault
+
+    def _fault_of(self, frame: bytes) -> StreamFault:
+        return self._format.decode_stream_error(blotted(frame, self._key))
 
     async def _end(self, piece: bytes) -> bytes:
         if self._scan.complete:

@@ -11,6 +11,7 @@ __all__ = ["Auth", "render_get", "render_prefix"]
 
 NEVER_FORWARDED = frozenset(
     {
+        b"accept-encoding",
         b"api-key",
         b"authorization",
         b"connection",

@@ -17,7 +17,7 @@ from bifrost_trio.errors import (
 )
 from bifrost_trio.types import Format
 
-__all__ = ["decompress", "forwarded_headers", "refusal", "retry_after"]
+__all__ = ["blotted", "decompress", "forwarded_headers", "refusal", "retry_after"]
 
 _BY_STATUS: dict[int, type[ProviderAnswered]] = {
     401: KeyRefused,
@@ -38,21 +38,28 @@ def refusal(format: Format, response: Response, body: bytes, key: str) -> Provid
     status = response.status
     if status < 400:
         raise MalformedAnswer(f"the provider answered with status {status}, which is no answer to such a request")
-    if key and len(key) > 3:
-        body = body.replace(key.encode("latin-1"), b"***")
-    body = decompress(response.header(b"content-encoding"), body)
+    try:
+        body = blotted(decompress(response.header(b"content-encoding"), body), key)
+    except MalformedAnswer:
+        # The status says enough.
+        body = b""
     message, type, code, param = format.decode_error(status, body)
     kind = _BY_STATUS.get(status) or (ProviderFault if status >= 500 else RequestRefused)
     return kind(
         status,
         message,
         body=body,
-        content_type=response.header(b"content-type") or b"application/json",
+        content_type=blotted(response.header(b"content-type") or b"application/json", key),
         type=type,
         code=code,
         param=param,
         retry_after=retry_after(response),
     )
+
+
+def blotted(data: bytes, key: str) -> bytes:
+    """What a provider says, without the key, should it repeat it."""
+    return data.replace(key.encode("latin-1"), b"***") if len(key) > 3 else data
 
 
 def retry_after(response: Response) -> float | None:
