@@ -31,6 +31,7 @@ WARM_UP = 0.1
 """Share of the calls that come first and are not looked at: pools, caches and the allocator fill up."""
 
 TURN_SECONDS = 1.5
+FEWEST = 50_000
 NAMES = ("chat1k", "stream64", "to_anthropic", "to_openai_stream", "to_anthropic_stream", "messages1k", "embed1k")
 AWAY = (
     "bifrost_active_requests",
@@ -114,7 +115,10 @@ def gauges(address: str) -> dict[str, float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=200_000)
-    turns = soak(parser.parse_args().calls)
+    calls = parser.parse_args().calls
+    if calls < FEWEST:
+        parser.error(f"fewer than {FEWEST:,} calls say nothing about memory")
+    turns = soak(calls)
     counted = [turn for turn in turns if turn.calls > WARM_UP * turns[-1].calls]
     middle = turns[-1].calls * (1 + WARM_UP) / 2
     halves = [[t.resident for t in counted if (t.calls <= middle) is first] for first in (True, False)]
