@@ -159,6 +159,18 @@ class Sdk:
 
         return await trio.to_thread.run_sync(read)
 
+    async def first_pieces(self, count: int, function: Any, **kwargs: Any) -> list[Any]:
+        """Of a stream, which is then closed."""
+        if self.manner == "async":
+            async with await function(**kwargs) as stream:
+                return [await anext(stream) for _ in range(count)]
+
+        def read() -> list[Any]:
+            with function(**kwargs) as stream:
+                return [next(stream) for _ in range(count)]
+
+        return await trio.to_thread.run_sync(read)
+
     async def pieces_until_it_breaks(self, function: Any, **kwargs: Any) -> tuple[list[Any], Exception | None]:
         """What came of a stream, and what the SDK raised at its end."""
         pieces: list[Any] = []
