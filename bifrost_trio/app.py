@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,7 +24,7 @@ from bifrost_trio.mcp import Mcp
 from bifrost_trio.plugins import Plugin, Plugins, load_plugins
 from bifrost_trio.providers import Provider, ProviderModel, build_provider
 from bifrost_trio.router import ListedModel, ModelLists, Router, Targets
-from bifrost_trio.sockets import Poller
+from bifrost_trio.sockets import Poller, client_context
 from bifrost_trio.telemetry import LEARNED_MODELS, Telemetry
 from bifrost_trio.transport import (
     Admission,
@@ -117,7 +118,8 @@ class RunningGateway:
             await self._retire(old)
 
     def _assemble(self, config: Config, plugins: list[Plugin]) -> Assembly:
-        providers = {name: build_provider(part, self._dial) for name, part in config.providers.items()}
+        context_of = cache(client_context)
+        providers = {name: build_provider(part, self._dial, context_of) for name, part in config.providers.items()}
         attempts = {
             name: build_attempts(part, config.client, providers[name]) for name, part in config.providers.items()
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from bifrost_trio.catalog import Provider as Row
@@ -33,9 +34,17 @@ LANGUAGES = {
 """Which format an operation has in a provider's language; what is not here is not offered in this version."""
 
 
-def build_provider(config: ProviderConfig, dial: Callable[[], Dial]) -> Provider:
+class ContextOf(Protocol):
+    """As `bifrost_trio.sockets.client_context`. Reading the system's authorities takes 20 ms: worth sharing."""
+
+    def __call__(self, *, ca_pem: str | None, verify: bool) -> ssl.SSLContext: ...
+
+
+def build_provider(
+    config: ProviderConfig, dial: Callable[[], Dial], context_of: ContextOf = client_context
+) -> Provider:
     """``dial`` makes what connects to this provider alone: its resolver and its threads are nobody else's."""
-    pools = _Pools(config, dial())
+    pools = _Pools(config, dial(), context_of)
     row = config.row
     endpoints: dict[tuple[Operation, bool], Endpoint] = {}
     for operation, name in LANGUAGES[row.format].items():
@@ -70,11 +79,11 @@ def _plain(value: object) -> str:
 class _Pools:
     """The pools of one provider: one for each origin that its paths lead to, which is almost always one."""
 
-    def __init__(self, config: ProviderConfig, dial: Dial) -> None:
+    def __init__(self, config: ProviderConfig, dial: Dial, context_of: ContextOf) -> None:
+        self._context_of = context_of
         self._base = urlsplit(config.base_url)
         self._dial = dial
         self._network = config.network_config
-        self._context: ssl.SSLContext | None = None
         self._made: dict[Origin, Pool] = {}
 
     def locate(self, path: str) -> tuple[Pool, str]:
@@ -104,9 +113,5 @@ class _Pools:
         )
 
     def _tls(self) -> ssl.SSLContext:
-        if self._context is None:
-            pem = self._network.ca_cert_pem
-            self._context = client_context(
-                ca_pem=_plain(pem) if pem else None, verify=not self._network.insecure_skip_verify
-            )
-        return self._context
+        pem = self._network.ca_cert_pem
+        return self._context_of(ca_pem=_plain(pem) if pem else None, verify=not self._network.insecure_skip_verify)
