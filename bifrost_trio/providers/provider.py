@@ -9,7 +9,14 @@ from typing import Protocol
 import trio
 
 from bifrost_trio._wire import Response, scan_answer
-from bifrost_trio.errors import FirstOutputTimeout, MalformedAnswer, ProviderTimeout, TotalTimeout, UnsupportedOperation
+from bifrost_trio.errors import (
+    FirstOutputTimeout,
+    MalformedAnswer,
+    ProviderError,
+    ProviderTimeout,
+    TotalTimeout,
+    UnsupportedOperation,
+)
 from bifrost_trio.formats.codec import decode, encode
 from bifrost_trio.providers.listing import ProviderModel, fetch_models
 from bifrost_trio.providers.quirks import Quirks
@@ -23,6 +30,9 @@ __all__ = ["Endpoint", "Provider", "ProviderStatistics"]
 
 JSON: Headers = ((b"content-type", b"application/json"),)
 EVENT_STREAM: Headers = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"))
+
+REFUSAL_SECONDS = 10.0
+"""For the body of an answer whose status is an error: what it says is worth a short wait."""
 
 FORWARDED = (b"anthropic-beta", b"anthropic-version", b"openai-beta")
 """Headers of a client that change what the request means, and so go with it to a provider of the same language."""
@@ -177,20 +187,25 @@ class Provider:
 
     async def _whole(self, exchange: Exchange) -> WholeAnswer:
         call, response, connection = exchange.call, exchange.response, exchange.connection
+        refused = response.status // 100 != 2
         pool = exchange.endpoint.pool
         try:
             body = response.body
             if not response.complete:
-                limit = exchange.began + pool.limits.total - trio.current_time()
-                body = await connection.read_whole(response, limit)
-        except BaseException:
+                limit = pool.limits.first_output if call.envelope.stream else pool.limits.total
+                left = exchange.began + limit - trio.current_time()
+                body = await connection.read_whole(response, min(left, REFUSAL_SECONDS) if refused else left)
+        except BaseException as error:
             pool.drop(connection)
-            raise
+            if not refused or not isinstance(error, ProviderError):
+                raise
+            # The status says enough.
+            body = b""
         else:
             pool.give_back(connection)
         finally:
             call.outcome.upstream_seconds += connection.waited
-        if response.status // 100 != 2:
+        if refused:
             raise refusal(exchange.endpoint.format, response, body, exchange.key.value)
         return self._answer(exchange, decompress(response.header(b"content-encoding"), body))
 
@@ -201,7 +216,7 @@ class Provider:
             raise format.decode_stream_error(blotted(body, exchange.key.value))
         if call.envelope.stream:
             raise MalformedAnswer("the provider answered a request for a stream with a whole answer")
-        call.outcome.usage = answer.usage
+        call.outcome.usage, call.outcome.usage_estimated = answer.usage, False
         call.outcome.finish_reason = answer.finish_reason
         if self._raw_response or (call.options is not None and call.options.raw_response):
             call.raw_response = body

@@ -43,12 +43,13 @@ class TimeLimits:
 class Connection:
     """A connection and the parser of its answers. One exchange at a time; closed after any error."""
 
-    __slots__ = ("_sent", "_waited_before", "channel", "exchanges", "reader")
+    __slots__ = ("_sent", "_waited_before", "channel", "exchanges", "idle_since", "reader")
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.reader = ResponseReader()
         self.exchanges = 0
+        self.idle_since = 0.0
         self._sent = True
         self._waited_before = 0.0
 

@@ -20,6 +20,10 @@ __all__ = ["Dial", "Origin", "Pool", "PoolStatistics", "direct_dial"]
 Dial: TypeAlias = Callable[[str, int, float], Awaitable[Socket]]
 """(host, port, limit in seconds) to a connected socket. Raises OSError, `trio.TooSlowError`."""
 
+MAX_IDLE = 90.0
+"""Seconds: routers on the way forget a silent connection without telling (some after two minutes or so), and a request
+on it would wait for its whole limit. Go's client has the same number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -111,10 +115,11 @@ class Pool:
             raise
 
     def _take(self) -> Connection | None:
+        oldest = trio.current_time() - MAX_IDLE
         while self._idle:
             connection = self._idle.pop()
             connection.channel.on_hangup = None
-            if not connection.channel.stale:
+            if not connection.channel.stale and connection.idle_since >= oldest:
                 self._busy += 1
                 return connection
             connection.close()
@@ -162,6 +167,9 @@ class Pool:
         self._busy -= 1
         self._idle.append(connection)
         channel.on_hangup = self._drop_hung_up
+        connection.idle_since = now = trio.current_time()
+        if self._idle[0].idle_since < now - MAX_IDLE:
+            self._idle.pop(0).close()
 
     def _drop_hung_up(self) -> None:
         """An idle connection hung up: its descriptor is not kept until somebody would have borrowed it."""

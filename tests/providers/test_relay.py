@@ -306,6 +306,19 @@ async def test_a_client_that_is_gone_ends_the_request(autojump_clock: trio.testi
         assert b.upstream.statistics().abandoned == 1
 
 
+async def test_what_a_failed_attempt_estimated_is_forgotten(autojump_clock: trio.testing.MockClock) -> None:
+    async with bench(streamed([ROLE + TEXT[0] + ERROR]), streamed(STREAM)) as b:
+        call = stream_call()
+        with pytest.raises(StreamFault):
+            await b.attempt(call)
+        estimated = [call.outcome.usage_estimated]
+        await b.attempt(call)
+        estimated.append(call.outcome.usage_estimated)
+        assert estimated == [True, False]
+        assert call.outcome.usage is not None
+        assert call.outcome.usage.input_tokens == 7
+
+
 # --- translated ---
 
 ANTHROPIC = b'{"model":"openai/m","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"Hello"}]}'

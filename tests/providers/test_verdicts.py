@@ -187,6 +187,26 @@ async def test_a_refusal_in_a_coding_that_cannot_be_read_keeps_its_status(
         assert (caught.value.status, caught.value.retry_after, caught.value.body) == (429, 3, b"")
 
 
+SAYS = b"HTTP/1.1 %d Some Reason\r\ncontent-type: application/json\r\ncontent-length: 99\r\nretry-after: 3\r\n\r\n{"
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(400, RequestRefused), (401, KeyRefused), (429, RateLimited), (500, ProviderFault)]
+)
+@pytest.mark.parametrize("end", [End.CLOSE, End.RESET, End.STALL])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_refusal_that_is_cut_keeps_its_status(
+    status: int, error: type[ProviderAnswered], end: End, stream: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with bench(Script([SAYS % status], end)) as b:
+        with pytest.raises(ProviderAnswered) as caught:
+            await b.attempt(make_call("openai/m", stream=stream))
+        assert type(caught.value) is error
+        assert (caught.value.status, caught.value.retry_after, caught.value.body) == (status, 3, b"")
+        assert trio.current_time() <= 10.1
+        assert b.idle == 0
+
+
 # An error with status 200: what it says, the status that it means, what may follow.
 WITHIN_200: dict[str, tuple[Any, int, Retry, bool]] = {
     "no words": ({"error": {"message": "oh"}}, 502, Retry.SAME_KEY, True),

@@ -9,6 +9,7 @@ import trio.testing
 from bifrost_trio.errors import ConnectionBroken, ConnectTimeout, MalformedAnswer, Unreachable
 from bifrost_trio.testing import Connecting, End, Pause, Script, ScriptedUpstream, whole
 from bifrost_trio.upstream import Connection, Origin, Pool, PoolStatistics
+from bifrost_trio.upstream.pool import MAX_IDLE
 from tests.upstream.peers import POST, Peer, ask, pool_to
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -139,6 +140,24 @@ async def test_a_request_that_crosses_the_close(
                 await ask(pool)
             assert pool.statistics() == statistics(made=1)
         assert len(upstream.requests) == (3 if retried else 2)
+
+
+async def test_what_was_idle_for_long_is_not_lent(autojump_clock: trio.testing.MockClock) -> None:
+    """A router on the way may have forgotten it: nobody would ever answer on it."""
+    async with pool_to(ScriptedUpstream(whole({}))) as pool:
+        connections = [(await pool.exchange(POST, 60))[0] for _ in range(3)]
+        for connection in connections:
+            pool.give_back(connection)
+        await trio.sleep(MAX_IDLE - 1)
+        await ask(pool)
+        assert pool.statistics() == statistics(idle=3, made=3)
+        await trio.sleep(2)
+        await ask(pool)
+        assert pool.statistics().made == 3
+        assert pool.statistics().idle == 2  # the oldest is let go when another one comes back
+        await trio.sleep(MAX_IDLE + 1)
+        await ask(pool)
+        assert pool.statistics() == statistics(idle=1, made=4)
 
 
 async def test_a_stale_connection_is_retried_once(autojump_clock: trio.testing.MockClock) -> None:
