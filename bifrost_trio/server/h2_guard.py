@@ -16,15 +16,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import h2.events
-import h2.exceptions
 import h2.settings
 import trio
 from h2.errors import ErrorCodes
+from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
-from hypercorn.events import Closed, Event, Updated
+from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.events import Body, Data, EndBody, EndData, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, H2Protocol
@@ -109,6 +110,8 @@ class GuardedH2(H2Protocol):
         await self.send(Closed())
 
     async def handle(self, event: Event) -> None:
+        if self.closed and isinstance(event, RawData):
+            return  # it was on its way while another task found the connection broken
         await super().handle(event)
         if isinstance(event, Closed):
             # Whoever waits for room in one of them would wait for ever.
@@ -130,21 +133,27 @@ class GuardedH2(H2Protocol):
     async def _request(self, event: h2.events.RequestReceived) -> None:
         stream_id, headers = event.stream_id or 0, event.headers or []
         if self.context.terminated.is_set():
-            self.connection.reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
+            self._reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
         elif self.live >= MAX_LIVE:
-            self.connection.reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
+            self._reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
             if not self._allowances.resets.spend():
                 await self._calm_down()
         elif (status := _refused(headers)) is not None:
-            end = [(b":status", b"%d" % status), (b"content-length", b"0")]
-            self.connection.send_headers(stream_id, end, end_stream=True)
+            with suppress(ProtocolError):
+                end = [(b":status", b"%d" % status), (b"content-length", b"0")]
+                self.connection.send_headers(stream_id, end, end_stream=True)
             if event.stream_ended is None:
-                self.connection.reset_stream(stream_id, ErrorCodes.NO_ERROR)
+                self._reset_stream(stream_id, ErrorCodes.NO_ERROR)
         else:
             self._sending.add(stream_id)
             self.app = self._call_of(stream_id)
             await self._create_stream(event)
             await self.send(Updated(idle=False))
+
+    def _reset_stream(self, stream_id: int, code: ErrorCodes) -> None:
+        """Of a stream that may be over: what came together with its request is known to h2 already."""
+        with suppress(ProtocolError):
+            self.connection.reset_stream(stream_id, code)
 
     async def _data(self, event: h2.events.DataReceived) -> None:
         stream_id, data = event.stream_id or 0, event.data or b""
@@ -219,7 +228,8 @@ class GuardedH2(H2Protocol):
 
     def _acknowledge(self, stream_id: int, size: int) -> None:
         if size and not self.closed:
-            self.connection.acknowledge_received_data(size, stream_id)
+            with suppress(ProtocolError):
+                self.connection.acknowledge_received_data(size, stream_id)
 
     async def _close_stream(self, stream_id: int) -> None:
         self._acknowledge(stream_id, self._unread.pop(stream_id, 0))
@@ -267,10 +277,7 @@ class GuardedH2(H2Protocol):
         buffer = self.stream_buffers.get(stream_id)
         if buffer is None:
             return
-        try:
-            self.connection.reset_stream(stream_id, ErrorCodes.INTERNAL_ERROR)
-        except h2.exceptions.ProtocolError:
-            pass  # the client did so before
+        self._reset_stream(stream_id, ErrorCodes.INTERNAL_ERROR)
         await buffer.close()
         # The sending task finds that the stream is gone, and drops it.
         self.priority.unblock(stream_id)
@@ -289,11 +296,8 @@ class GuardedH2(H2Protocol):
         """The last frame of an answer is out."""
         if stream_id in self._sending:
             self._sending.discard(stream_id)
-            try:
-                self.connection.reset_stream(stream_id, ErrorCodes.NO_ERROR)
-                await self._flush()
-            except h2.exceptions.ProtocolError:
-                pass  # the client did so before
+            self._reset_stream(stream_id, ErrorCodes.NO_ERROR)
+            await self._flush()
         if self.idle and not self.closed:
             await self.send(Updated(idle=True))
 

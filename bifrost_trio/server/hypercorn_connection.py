@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
-from hypercorn.events import Closed, Event, Updated
+from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError, H11Protocol
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.tcp_server import TCPServer
@@ -113,9 +114,20 @@ class HandedConnection(TCPServer):
             await self.idle_task.stop()
 
     async def protocol_send(self, event: Event) -> None:
-        if isinstance(event, Updated) and self._over:
-            return  # nobody would end the wait for an idle connection's next request
-        await super().protocol_send(event)
+        if isinstance(event, RawData):
+            await self._send(event.data)
+        elif not (isinstance(event, Updated) and self._over):
+            # When all is over, nobody would end the wait for an idle connection's next request.
+            await super().protocol_send(event)
+
+    async def _send(self, data: bytes) -> None:
+        """What fails is told by the task that reads, which finds the stream broken, to all calls of the connection.
+
+        Told by the call that sent it would end where that call itself is cancelled, and leave the rest waiting.
+        """
+        async with self.send_lock:
+            with trio.CancelScope(shield=True), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._handed.send_all(data)
 
     async def _idle_timeout(self) -> None:
         with trio.move_on_after(self.config.keep_alive_timeout):
