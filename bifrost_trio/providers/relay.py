@@ -10,12 +10,18 @@ from __future__ import annotations
 import trio
 
 from bifrost_trio._wire import EventReader, Response, StreamScan, Usage
-from bifrost_trio.errors import ConnectionBroken, FirstOutputTimeout, IdleTimeout, StreamFault
+from bifrost_trio.errors import ConnectionBroken, FirstOutputTimeout, IdleTimeout, ProviderError, StreamFault
 from bifrost_trio.providers.verdicts import blotted
 from bifrost_trio.types import Call, Format, Headers, JsonObject, Reply
 from bifrost_trio.upstream import Connection
 
 __all__ = ["MAX_HELD", "Relay", "Translation"]
+
+LAST_EVENTS = (b"data: [DONE]\n\n", b"data: [DONE]\r\n\r\n")
+"""Behind which OpenAI's stream has nothing more to say."""
+
+REST_SECONDS = 0.25
+"""For the end of a body whose last event was read: longer than a packet takes, too short to be noticed."""
 
 MAX_HELD = 256 * 1024
 """Bytes of preamble held back for one stream; a preamble beyond it is no preamble, and the stream is committed."""
@@ -84,6 +90,10 @@ class Relay:
             reader = connection.reader
             while not reader.body_complete:
                 if piece:
+                    if translation is None and piece.endswith(LAST_EVENTS):
+                        piece = await self._with_the_end(piece)
+                        if connection.reader.body_complete:
+                            break
                     await self._reply.write(piece)
                 piece = await connection.read_piece(idle, IdleTimeout)
                 if piece:
@@ -95,11 +105,28 @@ class Relay:
         finally:
             self._count()
 
+    async def _with_the_end(self, piece: bytes) -> bytes:
+        """``piece``, which ends with the last event, and what follows: nothing, as a rule, but the end of the body.
+
+        That is often in a packet of its own, and many clients leave as soon as they have read the last event. They get
+        both at once, so that none leaves a call that looks cancelled and a connection that could have been kept.
+        """
+        try:
+            more = await self._connection.read_piece(REST_SECONDS, IdleTimeout)
+            if more:
+                self._scan.feed(more)
+            return piece + more
+        except IdleTimeout:
+            return piece
+        except ProviderError:
+            await self._reply.write(piece)
+            raise
+
     def _count(self) -> None:
         """Also when the client left or the stream broke: what was delivered until then is known or estimated."""
         outcome, scan = self._call.outcome, self._scan
         outcome.finish_reason = scan.finish_reason
-        outcome.usage = scan.usage
+        outcome.usage, outcome.usage_estimated = scan.usage, False
         if scan.outputs and (scan.usage is None or (not scan.complete and scan.outputs > scan.usage.output_tokens)):
             known = scan.usage.input_tokens if scan.usage is not None else 0
             outcome.usage = Usage(known or self._call.envelope.size // BYTES_A_TOKEN, scan.outputs)

@@ -11,6 +11,8 @@ import pytest
 import trio
 import trio.testing
 
+from bifrost_trio.testing import End, Pause, Script
+from tests.clients.answers import answer
 from tests.clients.running import SDK_WARNINGS, Scene
 
 pytestmark = SDK_WARNINGS
@@ -95,3 +97,26 @@ async def test_connections_are_kept(scene: Scene, client: Any) -> None:
     leaves = scene.sdk.manner == "sync" and client is scene.sdk.openai
     assert scene.memory.server.statistics().accepted == (3 if leaves else 1)
     assert scene.upstream.statistics().accepted == 1
+
+
+@pytest.mark.parametrize("provider", ["openai"], indirect=True)
+async def test_leaving_at_the_last_event(scene: Scene) -> None:
+    """OpenAI's sync SDK closes at "[DONE]", when the end of the provider's body may be on its way still: no cancel."""
+    frames = [step for step in answer("openai", text="Hello.", stream=True).steps if isinstance(step, bytes)]
+    scene.answers(Script([*frames[:-1], Pause(0.03), frames[-1]]))
+    for _ in range(3):
+        await scene.sdk.collect(create_of(scene.sdk.openai), **arguments(scene, "Hello", stream=True))
+    await trio.testing.wait_all_tasks_blocked()
+    upstream = scene.upstream.statistics()
+    assert (upstream.accepted, upstream.abandoned) == (1, 0)
+
+
+@pytest.mark.parametrize("provider", ["openai"], indirect=True)
+async def test_a_last_event_without_an_end(scene: Scene) -> None:
+    """A provider that leaves its body open behind "[DONE]" has still said everything."""
+    frames = [step for step in answer("openai", text="Hello.", stream=True).steps if isinstance(step, bytes)]
+    scene.answers(Script(frames[:-1], End.STALL))
+    given = arguments(scene, "Hello", stream=True)
+    pieces, error = await scene.sdk.pieces_until_it_breaks(create_of(scene.sdk.openai), **given)
+    assert error is None
+    assert "".join([choice.delta.content or "" for piece in pieces for choice in piece.choices]) == "Hello."
