@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bifrost_trio.errors.root import GatewayError, Retry
 
 __all__ = [
@@ -39,7 +41,7 @@ class ProviderAnswered(ProviderError):
     """The provider answered with an error of its own.
 
     ``status`` is the provider's, ``body`` and ``content_type`` are what it sent, unchanged; ``message``, ``type`` and
-    ``code`` are read from the body by the provider's format.
+    ``code`` are read from the body by the provider's format; ``headers`` are those that its own SDK reads.
     """
 
     def __init__(
@@ -53,11 +55,13 @@ class ProviderAnswered(ProviderError):
         code: str | None = None,
         param: str | None = None,
         retry_after: float | None = None,
+        headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
         super().__init__(message, param=param, code=code, retry_after=retry_after)
         self.status = status
         self.body = body
         self.content_type = content_type
+        self.headers = headers
         if type is not None:
             self.type = type
 

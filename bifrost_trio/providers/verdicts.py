@@ -54,6 +54,7 @@ def refusal(format: Format, response: Response, body: bytes, key: str) -> Provid
         code=code,
         param=param,
         retry_after=retry_after(response),
+        headers=forwarded_headers(response, key),
     )
 
 

@@ -29,7 +29,7 @@ def error_answer(
     """Status, headers and body. What a provider said to a client of its own format is passed on as it said it."""
     headers = [(b"content-type", b"application/json")]
     if error.retry_after is not None:
-        headers.append((b"retry-after", b"%d" % math.ceil(error.retry_after)))
+        headers += _retry_headers(error.retry_after)
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", error.allow.encode("ascii")))
     if call is not None:
@@ -38,10 +38,20 @@ def error_answer(
         body = bifrost_error(error, extra_fields(call) if call is not None else {})
     elif isinstance(error, ProviderAnswered) and call is not None and call.spoken_to_in is format and error.body:
         headers[0] = (b"content-type", error.content_type)
+        said = {name for name, _ in headers} | {b"retry-after", b"retry-after-ms"}
+        headers += [header for header in error.headers if header[0] not in said]
         body = error.body
     else:
         body = format.encode_error(error)
     return error.status, headers, body
+
+
+def _retry_headers(seconds: float) -> list[tuple[bytes, bytes]]:
+    """Whole seconds (RFC 9110 section 10.2.3); what is more exact in OpenAI's way, which Anthropic's SDK reads too."""
+    headers = [(b"retry-after", b"%d" % math.ceil(seconds))]
+    if seconds % 1:
+        headers.append((b"retry-after-ms", b"%d" % math.ceil(seconds * 1000)))
+    return headers
 
 
 async def answer_error(error: GatewayError, sink: Sink, format: Format, *, native: bool, call: Call | None) -> None:
