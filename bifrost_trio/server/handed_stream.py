@@ -89,7 +89,7 @@ class HandedStream:
         size = 0
         try:
             with trio.move_on_after(LINGER_SECONDS):
-                while size < LINGER_BYTES:
+                while size < LINGER_BYTES and self._socket.fd >= 0:
                     data = await self._socket.receive(LINGER_SECONDS)
                     if not data:
                         return
