@@ -248,6 +248,7 @@ class Scene:
 
     def __init__(self, sdk: Sdk, served: Served, provider: str) -> None:
         self.sdk = sdk
+        self.url = served.url
         self.memory = served.memory
         self.upstream = served.upstream
         self.provider = provider
