@@ -58,7 +58,7 @@ class AsgiRequest:
 class AsgiExchange:
     """The body of an ASGI request and the sink of its answer."""
 
-    __slots__ = ("_limit", "_more", "_receive", "_send", "body_read", "ended", "started")
+    __slots__ = ("_limit", "_more", "_receive", "_send", "body_read", "ended", "ending", "left", "started")
 
     def __init__(self, receive: Receive, send: Send, body_limit: float = math.inf) -> None:
         self._limit = body_limit
@@ -67,7 +67,9 @@ class AsgiExchange:
         self._more = True
         self.body_read = trio.Event()
         self.started = False
+        self.ending = False
         self.ended = False
+        self.left = False
 
     async def receive(self) -> bytes:
         while self._more:
@@ -90,9 +92,13 @@ class AsgiExchange:
         await self.body_read.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        self.left = True
 
     async def send(self, status: int, headers: Headers, body: bytes) -> None:
-        await self._start(status, [*headers, (b"content-length", b"%d" % len(body))])
+        if status != 204:
+            # RFC 9110 section 8.6: never with a 204.
+            headers = [*headers, (b"content-length", b"%d" % len(body))]
+        await self._start(status, headers)
         await self.finish(body)
 
     async def start(self, status: int, headers: Headers) -> None:
@@ -102,6 +108,7 @@ class AsgiExchange:
         await self._say({"type": "http.response.body", "body": data, "more_body": True})
 
     async def finish(self, trailer: bytes = b"") -> None:
+        self.ending = True
         await self._say({"type": "http.response.body", "body": trailer, "more_body": False})
         self.ended = True
 
@@ -119,6 +126,7 @@ class AsgiExchange:
         try:
             await self._send(message)
         except OSError:
+            self.left = True
             raise ClientGone("the client's connection broke while it was answered") from None
 
 
@@ -147,13 +155,15 @@ class AsgiCalls:
             nursery.start_soon(_cancel_when_gone, exchange, nursery.cancel_scope)
             await self._application(AsgiRequest(scope), exchange, exchange)
             nursery.cancel_scope.cancel()
-        if exchange.started and not exchange.ended:
+        if exchange.started and not exchange.ended and not exchange.left:
             raise AnswerNotWhole("the answer was broken off")
 
 
 async def _cancel_when_gone(exchange: AsgiExchange, scope: trio.CancelScope) -> None:
     await exchange.gone()
-    scope.cancel()
+    if not exchange.ending:
+        # A server says so as well when the answer is at its end, and may still be at work on it: within our `send`.
+        scope.cancel()
 
 
 class AsgiTransport:
