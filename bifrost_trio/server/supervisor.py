@@ -169,7 +169,14 @@ class Supervisor:
 
     async def _live(self, name: str) -> None:
         """Starts a worker and attends to it until its process is gone."""
-        worker = await self._spawn(name)
+        try:
+            worker = await self._spawn(name)
+        except OSError as error:
+            # No memory, no descriptor: those that serve go on, and it is tried again.
+            log.error("worker %s cannot be started: %s", name, error)
+            if self._all_accept is not None:
+                raise WorkersFailed(f"worker {name} cannot be started") from error
+            return
         self._workers[name] = worker
         try:
             await self._attend(worker)
@@ -193,8 +200,8 @@ class Supervisor:
 
     async def _spawn(self, name: str) -> _Worker:
         ours, theirs = stdlib_socket.socketpair()
-        with theirs:
-            descriptors = [theirs.fileno(), *self._descriptors]
+        descriptors = [theirs.fileno(), *self._descriptors]
+        try:
             # A process group of its own: a Ctrl-C at the terminal is for the supervisor, which passes it on.
             process = await trio.lowlevel.open_process(
                 [sys.executable, "-P", "-m", self._module, *map(str, descriptors)],
@@ -203,6 +210,11 @@ class Supervisor:
                 env=self._environ,
                 process_group=0,
             )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         self._started += 1
         return _Worker(name, process, Control(ours))
 
@@ -251,7 +263,10 @@ class Supervisor:
 
     async def _expose(self, worker: _Worker, number: int) -> None:
         await self.gather()
-        worker.control.say(Exposition(number, self._ledger.exposition()))
+        try:
+            worker.control.say(Exposition(number, self._ledger.exposition()))
+        except Exception:
+            log.exception("the metrics of all workers could not be written")
 
     async def gather(self) -> None:
         """Sees to it that the ledger has a new snapshot of every worker that answers within `GATHER_SECONDS`."""

@@ -63,6 +63,7 @@ class ServingProcess:
         self._listeners = list(listeners)
         self._telemetry = telemetry
         self._open: _Open | None = None
+        self.opened = trio.Event()
         self._run = trio.CancelScope()
         self._reloading = trio.Lock()
         self.draining = False
@@ -88,6 +89,7 @@ class ServingProcess:
                 # What lives as long as the process is not to be looked at by every full collection.
                 gc.collect()
                 gc.freeze()
+                self.opened.set()
                 accepting()
 
     def drain(self) -> None:

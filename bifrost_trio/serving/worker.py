@@ -70,7 +70,9 @@ class Worker:
                 self._process.drain()
 
     async def _reload(self, orders: Orders) -> None:
-        if await self._process.reload(lambda: self._source.from_content(orders.content)) is None:
+        await self._process.opened.wait()
+        taken = await self._process.reload(lambda: self._source.from_content(orders.content))
+        if taken is None and not self._process.draining:
             self._control.say(said.Kept())
 
     # --- metrics ---

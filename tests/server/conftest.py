@@ -151,13 +151,13 @@ class Gateway:
         self._says = trio.Event()
 
     async def until_said(self, text: str) -> None:
-        with trio.fail_after(5):
+        with trio.fail_after(9):
             while text not in self.said:
                 await self._says.wait()
 
     async def until_accepting(self, times: int) -> None:
         """Until workers have begun to accept so many times, as its log tells."""
-        with trio.fail_after(5):
+        with trio.fail_after(9):
             while self.said.count("accepts connections") < times:
                 await self._says.wait()
 

@@ -29,7 +29,7 @@ def workers_of(gateway: Any) -> list[int]:
 
 
 async def until(what: Callable[[], bool]) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(9):
         while not what():  # noqa: ASYNC110 - it happens in another process
             await trio.sleep(0.02)
 
@@ -175,6 +175,19 @@ async def test_sighup_reloads_every_worker_and_those_to_come(
         assert (await ask(gateway, "/v1/chat/completions", chat("groq/small")))[0] == 200
 
 
+async def test_a_reload_that_no_worker_can_follow(
+    provider: Any, config: Path, start_gateway: Any, write_config: Any, chat: Any, ask: Any
+) -> None:
+    gateway = await start_gateway("--config", config, "--port", 0, "--workers", 2)
+    break_plugin(config, "no_such_module:Plugin")
+    gateway.signal(signal.SIGHUP)
+    await until(lambda: gateway.said.count("the old one stays in use") == 2)
+    os.kill(workers_of(gateway)[0], signal.SIGKILL)
+    await gateway.until_accepting(3)
+    for _ in range(8):
+        assert (await ask(gateway, "/v1/chat/completions", chat()))[0] == 200
+
+
 async def test_workers_end_with_their_supervisor(config: Path, start_gateway: Any) -> None:
     gateway = await start_gateway("--config", config, "--port", 0, "--workers", 2)
     workers = workers_of(gateway)
@@ -193,16 +206,16 @@ def running(pid: int) -> bool:
 
 
 async def test_a_worker_that_cannot_start_ends_the_start(config: Path, start_gateway: Any) -> None:
-    plugin = config.with_name("broken_plugin.py")
-    break_plugin(config, plugin)
+    break_plugin(config, "no_such_module:Plugin")
     gateway = await start_gateway("--config", config, "--port", 0, "--workers", 2, ready=False)
     with trio.fail_after(5):
-        assert await gateway.process.wait() in (1, 2)
+        assert await gateway.process.wait() == 2
+    await gateway.until_said("no_such_module")
 
 
-def break_plugin(config: Path, plugin: Path) -> None:
+def break_plugin(config: Path, plugin: str) -> None:
     text = config.read_text()
-    config.write_text(text.replace("{", '{"plugins": [{"name": "b", "path": "no_such_module:Plugin"}],', 1))
+    config.write_text(text.replace("{", f'{{"plugins": [{{"name": "b", "path": "{plugin}"}}],', 1))
 
 
 # --- the channel ------------------------------------------------------------------------------------------------------
