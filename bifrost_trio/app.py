@@ -7,6 +7,7 @@ the ASGI lifespan and the library all use it. `app` is the gateway as a plain AS
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ from typing import TypeAlias
 import trio
 
 from bifrost_trio.config import Config, PluginConfig, load
-from bifrost_trio.errors import GatewayError
+from bifrost_trio.errors import ConfigError, GatewayError, Problem
 from bifrost_trio.formats import FORMATS
 from bifrost_trio.mcp import Mcp
 from bifrost_trio.plugins import Plugin, Plugins, load_plugins
@@ -43,6 +44,11 @@ from bifrost_trio.upstream import Dial, direct_dial
 from bifrost_trio.workers import Attempts, Workers, build_attempts, configured_models
 
 __all__ = ["Assembly", "MakePlugins", "RunningGateway", "app", "open_gateway", "stack"]
+
+log = logging.getLogger("bifrost_trio.app")
+
+CLOSE_SECONDS = 1.0
+"""What a plugin may take to close: no shield lasts longer."""
 
 MakePlugins: TypeAlias = Callable[[Sequence[PluginConfig]], list[Plugin]]
 """The ``plugins`` of a configuration to those that run, in their order. Raises ConfigError."""
@@ -91,7 +97,7 @@ class RunningGateway:
     ) -> None:
         self.poller = poller
         self.telemetry = telemetry
-        self.assembly: Assembly
+        self._assembly: Assembly | None = None
         self._nursery = nursery
         self._dial = dial
         self._make_plugins = make_plugins
@@ -108,14 +114,16 @@ class RunningGateway:
 
         What raises changes nothing. Calls in flight end on the stations on which they began.
         """
-        plugins = self._make_plugins(config.plugins)
-        for plugin in plugins:
-            await plugin.open()
-        old = getattr(self, "assembly", None)
-        self.assembly = self._assemble(config, plugins)
-        self.telemetry.watch(self.assembly, poller=self.poller, plugins=self.assembly.chain)
+        plugins = await _opened(self._make_plugins(config.plugins))
+        try:
+            assembly = self._assemble(config, plugins)
+        except BaseException:
+            await _close(plugins)
+            raise
+        old, self._assembly = self._assembly, assembly
+        self.telemetry.watch(assembly, poller=self.poller, plugins=assembly.chain)
         if old is not None:
-            await self._retire(old)
+            self._nursery.start_soon(_retire, old)
 
     def _assemble(self, config: Config, plugins: list[Plugin]) -> Assembly:
         context_of = cache(client_context)
@@ -156,18 +164,56 @@ class RunningGateway:
             Route("/metrics", "GET", observation.metrics, openai, open=True),
         ]
 
-    async def _retire(self, assembly: Assembly) -> None:
-        for provider in assembly.providers.values():
-            provider.close()
-        for plugin in assembly.plugins:
-            with trio.move_on_after(5) as scope:
-                scope.shield = True
-                await plugin.close()
+    @property
+    def assembly(self) -> Assembly:
+        """The stations in use. Raises RuntimeError before `use`."""
+        if self._assembly is None:
+            raise RuntimeError("the gateway has no configuration yet")
+        return self._assembly
 
     async def close(self) -> None:
-        assembly = getattr(self, "assembly", None)
-        if assembly is not None:
-            await self._retire(assembly)
+        """Closes connections and plugins without waiting for calls: their scopes are the caller's to cancel."""
+        if self._assembly is not None:
+            for provider in self._assembly.providers.values():
+                provider.close()
+            await _close(self._assembly.plugins)
+
+
+async def _opened(plugins: list[Plugin]) -> list[Plugin]:
+    """All of them, or none: ConfigError names the one that could not be opened."""
+    opened: list[Plugin] = []
+    try:
+        for plugin in plugins:
+            await plugin.open()
+            opened.append(plugin)
+    except BaseException as error:
+        await _close(opened)
+        if isinstance(error, Exception):
+            message = f"plugin {plugins[len(opened)].name} cannot be opened: {type(error).__name__}: {error}"
+            raise ConfigError([Problem(message, "plugins")]) from error
+        raise
+    return plugins
+
+
+async def _retire(assembly: Assembly) -> None:
+    """Stations that a reload has replaced: their idle connections close now, their plugins after the last call."""
+    for provider in assembly.providers.values():
+        provider.close()
+    try:
+        await assembly.inference.wait_idle()
+    finally:
+        await _close(assembly.plugins)
+
+
+async def _close(plugins: Sequence[Plugin]) -> None:
+    """In reverse order, a second for each, also when everything is being cancelled. What one raises is logged."""
+    for plugin in reversed(plugins):
+        with trio.move_on_after(CLOSE_SECONDS) as scope:
+            scope.shield = True
+            try:
+                await plugin.close()
+            except Exception:
+                log.exception("plugin %s could not be closed", plugin.name)
 
 
 def _asker(provider: Provider, attempts: Attempts) -> Callable[[], Awaitable[list[ListedModel]]]:

@@ -74,7 +74,7 @@ class Plugin:
         """Before the first call."""
 
     async def close(self) -> None:
-        """After the last call; has 5 seconds."""
+        """After the last call; has a second."""
 
     def before(self, call: Call) -> Answer | Awaitable[Answer | None] | None:
         """May change ``call.request``, answer in the provider's place, or raise a GatewayError that the client gets."""

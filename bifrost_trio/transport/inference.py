@@ -54,6 +54,7 @@ class Inference:
         self._may_forward = may_forward
         self._begun = 0
         self._settled = 0
+        self._idle: trio.Event | None = None
 
     async def __call__(self, route: InferenceRoute, request: Request, body: Body, sink: Sink) -> None:
         check_media_type(request)
@@ -99,6 +100,12 @@ class Inference:
         finally:
             heartbeat.forget(reply)
 
+    async def wait_idle(self) -> None:
+        """Returns when no call is open."""
+        while self._settled < self._begun:
+            self._idle = trio.Event()
+            await self._idle.wait()
+
     async def run(self, call: Call, reply: ClientReply, on_error: OnError) -> None:
         """Sends a call down the path and settles it, whatever becomes of it."""
         self._begun += 1
@@ -118,6 +125,8 @@ class Inference:
             if outcome.state is State.OPEN:
                 outcome.state = State.CANCELLED
             self._settled += 1
+            if self._idle is not None and self._settled == self._begun:
+                self._idle.set()
             self._settle(call)
 
     async def _answer(self, call: Call, reply: ClientReply, error: GatewayError) -> None:
