@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 
 from bifrost_trio._wire import Envelope, Usage
-from bifrost_trio.errors import GatewayError, StreamFault
+from bifrost_trio.errors import BodyTooLarge, GatewayError, InvalidField, StreamFault
 
 __all__ = [
     "Attempt",
@@ -40,6 +40,11 @@ __all__ = [
 JsonObject: TypeAlias = dict[str, Any]
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 """Names in lower case, values without white space around them (RFC 9110 section 5)."""
+
+
+MAX_DECODED = 1_000_000
+"""Commas and brackets of a body that is decoded. The longest prompts have a tenth of them; ten times as many would keep
+everybody waiting for a second, and take a gigabyte."""
 
 
 class Operation(enum.StrEnum):
@@ -100,10 +105,11 @@ class Outcome:
     """What became of a call, filled in as it happens: it is right at any moment, also after a cancel.
 
     Times are seconds on the clock of `trio.current_time`; ``upstream_seconds`` is the wait for providers, all attempts
-    together; ``queue_seconds`` the wait for a worker and for back-off. 0.0 stands for "not yet".
+    together; ``back_off_seconds`` the wait between attempts, ``queue_seconds`` that for a worker. 0.0 stands for "not yet".
     """
 
     __slots__ = (
+        "back_off_seconds",
         "bytes_out",
         "committed",
         "error",
@@ -127,6 +133,7 @@ class Outcome:
         self.first_output_at = 0.0
         self.upstream_seconds = 0.0
         self.queue_seconds = 0.0
+        self.back_off_seconds = 0.0
         self.bytes_out = 0
         self.committed = False
         self.error: GatewayError | None = None
@@ -361,13 +368,18 @@ class Call:
         return self.envelope.stream
 
     @property
+    def key(self) -> str:
+        """The name of the key that was last used for the target that the call is about; empty where none was."""
+        return next((made.key for made in reversed(self.trail) if made.fallback == self.fallback), "")
+
+    @property
     def request(self) -> JsonObject:
         """The request in the common shape, decoded on first use. Setting it marks the call as changed.
 
         Whoever changes it in place sets it again (``call.request = request``), or the provider never sees the change.
         """
         if self._common is None:
-            wire = msgspec.json.decode(self.body)
+            wire = _decoded(self.body)
             wire.pop("fallbacks", None)
             self._common = self.format.decode_request(wire)
         return self._common
@@ -376,6 +388,24 @@ class Call:
     def request(self, common: JsonObject) -> None:
         self._common = common
         self.changed = True
+
+
+def _decoded(body: bytes) -> JsonObject:
+    """A body that was scanned, as objects. Raises InvalidField for a number that no program can hold, BodyTooLarge."""
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_DECODED:
+        raise BodyTooLarge(
+            f"the request holds more than {MAX_DECODED} values, too many to be translated", code="too_many_values"
+        )
+    try:
+        wire: JsonObject = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        for name, value in msgspec.json.decode(body, type=dict[str, msgspec.Raw]).items():
+            try:
+                msgspec.json.decode(value)
+            except msgspec.DecodeError:
+                raise InvalidField("this holds a number that is too large", name) from None
+        raise
+    return wire
 
 
 Station: TypeAlias = Callable[[Call, Reply], Awaitable[None]]

@@ -138,7 +138,11 @@ class Socket:
         self.deadline = deadline = began + limit
         if not self.bucket or deadline < (self.bucket - 1) * BUCKET_SECONDS:
             poller.schedule(self)
-        await wait_task_rescheduled(self._abort)
+        try:
+            await wait_task_rescheduled(self._abort)
+        except BaseException:
+            self.waited += trio.current_time() - began
+            raise
         self.waited += poller.now - began
 
     def _abort(self, _raise_cancel: object) -> Abort:

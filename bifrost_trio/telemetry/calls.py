@@ -43,6 +43,7 @@ class CallFacts(msgspec.Struct, frozen=True):
     kind: str | None
     message: str | None
     trail: Sequence[Attempt]
+    key: str | None
     usage: Usage | None
     finish_reason: str | None
     dropped_params: Sequence[str]
@@ -56,7 +57,7 @@ def take_facts(call: Call, seconds: float) -> CallFacts:
     return CallFacts(
         time.time(),
         seconds,
-        seconds - outcome.upstream_seconds,
+        seconds - outcome.upstream_seconds - outcome.back_off_seconds,
         outcome.upstream_seconds,
         outcome.queue_seconds,
         outcome.first_output_at - call.accepted_at if outcome.first_output_at else 0.0,
@@ -71,6 +72,7 @@ def take_facts(call: Call, seconds: float) -> CallFacts:
         error.kind if error is not None else None,
         _message(call) if error is not None else None,
         call.trail,
+        call.key or None,
         outcome.usage,
         outcome.finish_reason,
         call.dropped_params,
@@ -155,7 +157,7 @@ def json_line(facts: CallFacts, redact: Callable[[str], str]) -> bytes:
         _outside(facts.id, redact),
         facts.provider,
         _outside(facts.model, redact),
-        facts.trail[-1].key if facts.trail else None,
+        facts.key,
         facts.fallback,
         facts.kind,
         _outside(facts.message, redact),
@@ -236,8 +238,8 @@ def _details(facts: CallFacts) -> list[str]:
         words.append(f"first={facts.first_output * 1000:.1f}ms")
     if facts.queue:
         words.append(f"queue={facts.queue * 1000:.1f}ms")
-    if facts.trail:
-        words.append(f"key={_quoted(facts.trail[-1].key)}")
+    if facts.key:
+        words.append(f"key={_quoted(facts.key)}")
     if len(facts.trail) > 1:
         words.append("attempts=" + _quoted(",".join(f"{a.provider}:{a.key}:{a.kind}" for a in facts.trail[:MOST])))
     if facts.usage is not None:

@@ -154,8 +154,7 @@ def extra_fields(call: Call) -> JsonObject:
     if target is None:
         fields: JsonObject = {"request_type": call.operation.value}
     else:
-        key = call.trail[-1].key if call.trail else ""
-        fields = _routing_fields(call.operation, target, key, call.envelope.model, is_fallback=call.fallback > 0)
+        fields = _routing_fields(call.operation, target, call.key, call.envelope.model, is_fallback=call.fallback > 0)
     fields["latency"] = round((trio.current_time() - call.accepted_at) * 1000)
     if len(call.trail) > 1:
         fields["attempts"] = [_told(attempt) for attempt in call.trail]

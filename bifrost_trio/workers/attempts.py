@@ -86,7 +86,7 @@ class Attempts:
         try:
             await trio.sleep(seconds)
         finally:
-            call.outcome.queue_seconds += trio.current_time() - began
+            call.outcome.back_off_seconds += trio.current_time() - began
 
     async def _attempt(self, call: Call, reply: Reply, key: Key, worker: Worker) -> WholeAnswer | None:
         """One attempt, entered in the trail however it ends; the worker goes home whatever happens."""

@@ -92,4 +92,4 @@ async def test_any_failures(seed: int, autojump_clock: trio.testing.MockClock) -
     assert [attempt.key for attempt in call.trail] == [key for key, _, _ in provider.log]
     last = provider.log[-1][2]
     assert (reply.state == "sent") == (last is None) == (error is None)
-    assert call.outcome.queue_seconds <= retries * LIMIT * 1.2 + 1e-6
+    assert call.outcome.back_off_seconds <= retries * LIMIT * 1.2 + 1e-6

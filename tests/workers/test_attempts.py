@@ -143,7 +143,7 @@ async def test_what_follows_a_failure(row: Row, autojump_clock: trio.testing.Moc
     assert "".join(provider.keys) == row.used
     assert len(provider.keys) <= 1 + row.retries
     assert provider.waits == pytest.approx(row.waits)
-    assert call.outcome.queue_seconds == pytest.approx(sum(row.waits))
+    assert call.outcome.back_off_seconds == pytest.approx(sum(row.waits))
     assert attempts.pool.statistics().busy == 0
     assert_trail(call.trail, row)
 
