@@ -5,6 +5,7 @@
 | `plugin` | what a plugin is: `Plugin`, `Answer` |
 | `chain` | the station: the hooks that are defined, compiled once |
 | `answers` | replies that let hooks see and change answers and chunks |
+| `replay` | a whole answer as the stream that it would have come in |
 | `loading` | ``"module:Class"`` from the configuration to a plugin |
 | `mocker` | a built-in plugin: answers by rule, without a provider |
 """

@@ -8,9 +8,10 @@ from bifrost_trio._wire import EventReader
 from bifrost_trio.errors import GatewayError
 from bifrost_trio.formats.codec import encode
 from bifrost_trio.plugins.plugin import Answer
+from bifrost_trio.plugins.replay import as_chunks
 from bifrost_trio.types import Call, Headers, JsonObject, Reply
 
-__all__ = ["AnswerReply", "ChunkReply", "write_answer"]
+__all__ = ["AnswerReply", "ChunkReply", "rendered", "write_rendered"]
 
 JSON: Headers = ((b"content-type", b"application/json"),)
 EVENT_STREAM: Headers = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"))
@@ -99,31 +100,22 @@ class ChunkReply(_Through):
                 yield self._encoder.encode(changed)
 
 
-async def write_answer(call: Call, reply: Reply, answer: Answer) -> None:
-    """Sends an answer that a plugin made, whole or as the stream that the client asked for."""
+def rendered(call: Call, answer: Answer) -> bytes:
+    """An answer that a plugin made, whole or as the stream that the client asked for.
+
+    Raises whatever comes of an answer that is none.
+    """
     if not call.stream:
-        body = answer.body or encode(call.format.encode_answer(answer.common))
-        reply.claim()
-        await reply.send(200, JSON, body)
-        return
+        return answer.body or encode(call.format.encode_answer(answer.common))
     encoder = call.format.stream_encoder(call.request)
-    frames = [encoder.encode(chunk) for chunk in _as_chunks(answer.common)]
+    frames = [encoder.encode(chunk) for chunk in as_chunks(call.operation, answer.common)]
+    return b"".join(frames) + encoder.finish()
+
+
+async def write_rendered(call: Call, reply: Reply, data: bytes) -> None:
     reply.claim()
-    await reply.start(200, EVENT_STREAM)
-    await reply.finish(b"".join(frames) + encoder.finish())
-
-
-def _as_chunks(common: JsonObject) -> Iterator[JsonObject]:
-    """A whole chat completion as the chunks that it would have come in: one with the message, one with its end."""
-    head: JsonObject = {key: common[key] for key in ("id", "created", "model") if key in common}
-    head["object"] = "chat.completion.chunk"
-    for choice in common.get("choices", []):
-        index = choice.get("index", 0)
-        delta = dict(choice.get("message", {}))
-        if delta.get("tool_calls"):
-            delta["tool_calls"] = [{"index": i, **made} for i, made in enumerate(delta["tool_calls"])]
-        yield {**head, "choices": [{"index": index, "delta": delta, "finish_reason": None}]}
-        end = {"index": index, "delta": {}, "finish_reason": choice.get("finish_reason", "stop")}
-        yield {**head, "choices": [end]}
-    if common.get("usage"):
-        yield {**head, "choices": [], "usage": common["usage"]}
+    if call.stream:
+        await reply.start(200, EVENT_STREAM)
+        await reply.finish(data)
+    else:
+        await reply.send(200, JSON, data)

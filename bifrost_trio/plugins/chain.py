@@ -13,7 +13,7 @@ from typing import Any
 import trio
 
 from bifrost_trio.errors import GatewayError
-from bifrost_trio.plugins.answers import AnswerReply, ChunkReply, write_answer
+from bifrost_trio.plugins.answers import AnswerReply, ChunkReply, rendered, write_rendered
 from bifrost_trio.plugins.plugin import Answer, Plugin
 from bifrost_trio.types import Call, JsonObject, Reply, Station
 
@@ -59,8 +59,9 @@ class Plugins:
                 answer = await self._ask(plugin, "before", call)
                 if isinstance(answer, GatewayError):
                     raise answer
-                if answer is not None:
-                    await write_answer(call, self._wrap(call, reply, reached, shown), answer)
+                data = self._rendered(plugin, "before", call, answer) if answer is not None else None
+                if data is not None:
+                    await write_rendered(call, self._wrap(call, reply, reached, shown), data)
                     return
             reached = len(self.plugins)
             await self._following(call, self._wrap(call, reply, reached, shown))
@@ -107,11 +108,12 @@ class Plugins:
                 if self._place[plugin] > reached:
                     continue
                 verdict = await self._ask(plugin, "error", call, error)
-                if isinstance(verdict, Answer):
-                    await write_answer(call, reply, verdict)
-                    return
                 if isinstance(verdict, GatewayError):
                     error = verdict
+                data = self._rendered(plugin, "error", call, verdict) if isinstance(verdict, Answer) else None
+                if data is not None:
+                    await write_rendered(call, reply, data)
+                    return
         raise error
 
     async def _run_after(self, call: Call, plugins: list[Plugin]) -> None:
@@ -160,6 +162,14 @@ class Plugins:
                 self._count(plugin, "after")
                 return None
             raise
+        except Exception:
+            self._count(plugin, hook)
+            return None
+
+    def _rendered(self, plugin: Plugin, hook: str, call: Call, answer: Answer) -> bytes | None:
+        """The plugin's answer for the client; None, counted as the plugin's own error, if it is none."""
+        try:
+            return rendered(call, answer)
         except Exception:
             self._count(plugin, hook)
             return None
