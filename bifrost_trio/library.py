@@ -15,7 +15,7 @@ of `bifrost_trio.errors`. Cancelling the caller's own scope cancels the upstream
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -27,10 +27,10 @@ import trio
 from bifrost_trio._wire import EventReader, scan
 from bifrost_trio.app import RunningGateway, open_gateway
 from bifrost_trio.config import Config, load
-from bifrost_trio.errors import ClientGone, GatewayError
+from bifrost_trio.errors import ClientGone, Draining, GatewayError, MalformedAnswer
 from bifrost_trio.formats import FORMATS
-from bifrost_trio.transport import ClientReply
-from bifrost_trio.types import Call, Headers, JsonObject, Operation, Options
+from bifrost_trio.transport import ClientReply, Inference
+from bifrost_trio.types import Call, Headers, JsonObject, Operation, Options, Sink, State
 
 __all__ = ["Chunks", "Gateway"]
 
@@ -40,6 +40,11 @@ _FORMATS = {
     Operation.EMBEDDING: "openai_embeddings",
     Operation.RESPONSES: "openai_responses",
 }
+
+CLOSING_SECONDS = 1.0
+"""How long calls of other tasks have for their clean-up when the gateway's block is left."""
+
+OnError = Callable[[Call, ClientReply, GatewayError], Awaitable[None]]
 
 
 class _Capture:
@@ -100,14 +105,28 @@ class Chunks:
             try:
                 piece = await self._pieces.receive()
             except trio.EndOfChannel:
-                error = self.call.outcome.error
-                if error is not None:
-                    raise error from None
+                outcome = self.call.outcome
+                if outcome.error is not None:
+                    raise outcome.error from None
+                if outcome.state is not State.DONE:
+                    raise RuntimeError("the block of this stream was left before its end") from None
                 raise StopAsyncIteration from None
-            frames = [data for _, data, _ in self._events.feed(piece) if data != b"[DONE]"]
-            self._ready = [msgspec.json.decode(data) for data in frames]
-            self._ready.reverse()
+            chunks = [_chunk(data) for _, data, _ in self._events.feed(piece)]
+            self._ready = [chunk for chunk in reversed(chunks) if chunk is not None]
         return self._ready.pop()
+
+
+def _chunk(data: bytes) -> JsonObject | None:
+    """None for what is no chunk: the end, an empty event, or an error that the provider told, which is raised then."""
+    if data in (b"", b"[DONE]"):
+        return None
+    try:
+        chunk = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedAnswer("an event of the provider's stream is not JSON") from error
+    if not isinstance(chunk, dict):
+        raise MalformedAnswer("an event of the provider's stream is not a JSON object")
+    return None if chunk.get("error") else chunk
 
 
 class Gateway:
@@ -121,6 +140,8 @@ class Gateway:
         self._options = options
         self._exits = AsyncExitStack()
         self._running: RunningGateway | None = None
+        self._calls: set[trio.CancelScope] = set()
+        self._last = trio.Event()
 
     async def __aenter__(self) -> Self:
         self._running = await self._exits.enter_async_context(open_gateway(self._load(), **self._options))
@@ -130,7 +151,17 @@ class Gateway:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
         self._running = None
+        if self._calls:
+            await self._end_calls()
         return await self._exits.__aexit__(kind, error, traceback)
+
+    async def _end_calls(self) -> None:
+        """Calls of other tasks: without the gateway's sockets they would wait for ever."""
+        self._last = trio.Event()
+        for scope in self._calls:
+            scope.cancel()
+        with trio.move_on_after(CLOSING_SECONDS, shield=True):
+            await self._last.wait()
 
     def _load(self) -> Config:
         if isinstance(self._config, Config):
@@ -168,10 +199,11 @@ class Gateway:
         """A chat completion as a stream. Leaving the block early cancels the upstream request."""
         body = {"model": model, "messages": messages} | parameters | {"stream": True}
         call = self._call(Operation.CHAT_COMPLETION, body, options)
+        inference = self.running.assembly.inference
         send, receive = trio.open_memory_channel[bytes](0)
         failure: Exception | None = None
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._feed, call, send)
+            nursery.start_soon(self._feed, inference, call, send)
             try:
                 yield Chunks(receive, call)
             except Exception as error:
@@ -181,18 +213,32 @@ class Gateway:
         if failure is not None:
             raise failure
 
-    async def _feed(self, call: Call, pieces: trio.MemorySendChannel[bytes]) -> None:
+    async def _feed(self, inference: Inference, call: Call, pieces: trio.MemorySendChannel[bytes]) -> None:
         async with pieces:
-            await self.running.assembly.inference.run(call, ClientReply(call, _Pipe(pieces)), _keep)
+            await self._run(inference, call, _Pipe(pieces), _keep)
 
     async def _whole(self, operation: Operation, body: JsonObject, options: Options | None) -> JsonObject:
         if body.get("stream"):
             raise ValueError("stream=True belongs to Gateway.stream()")
         call = self._call(operation, body, options)
         capture = _Capture()
-        await self.running.assembly.inference.run(call, ClientReply(call, capture), _raise)
+        await self._run(self.running.assembly.inference, call, capture, _raise)
         answer: JsonObject = msgspec.json.decode(capture.body)
         return answer
+
+    async def _run(self, inference: Inference, call: Call, sink: Sink, on_error: OnError) -> None:
+        reply = ClientReply(call, sink)
+        with trio.CancelScope() as scope:
+            self._calls.add(scope)
+            try:
+                await inference.run(call, reply, on_error)
+            finally:
+                self._calls.discard(scope)
+                if not self._calls:
+                    self._last.set()
+        if scope.cancelled_caught:
+            call.outcome.error = Draining("the gateway was closed while it served this call")
+            await on_error(call, reply, call.outcome.error)
 
     def _call(self, operation: Operation, body: JsonObject, options: Options | None) -> Call:
         data = msgspec.json.encode(body)
