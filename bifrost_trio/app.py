@@ -121,6 +121,7 @@ class RunningGateway:
             await _close(plugins)
             raise
         old, self._assembly = self._assembly, assembly
+        self.telemetry.log_calls = config.client.enable_logging
         self.telemetry.watch(assembly, poller=self.poller, plugins=assembly.chain)
         if old is not None:
             self._nursery.start_soon(_retire, old)

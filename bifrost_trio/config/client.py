@@ -54,7 +54,7 @@ class ClientConfig(Strict):
     prometheus_labels: list[Label] = []
     """Names ``x`` whose ``x-bf-dim-x`` header becomes a label of the metrics."""
     enable_logging: bool = True
-    """Whether calls are logged; without a ``logs_store`` there is nowhere to log them."""
+    """Whether calls have a line in the log."""
     initial_pool_size: Annotated[int, Field(ge=0, description=NO_EFFECT)] = 300
 
     disable_content_logging: bool = False

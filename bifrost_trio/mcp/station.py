@@ -8,7 +8,7 @@ __all__ = ["Mcp"]
 
 
 class Mcp:
-    """Hands every call on as it is. `stack` leaves it out of the path as long as it has nothing to offer."""
+    """Hands every call on as it is."""
 
     def __init__(self, following: Station) -> None:
         self._following = following

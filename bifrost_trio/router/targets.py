@@ -69,5 +69,7 @@ class Targets:
         shown = name if len(name) <= SHOWN else name[:SHOWN] + "…"
         if param != "model":
             raise InvalidField(f"no provider offers {shown!r}", param, "model_not_found")
-        names = ", ".join(sorted(self._providers)) or "none"
+        if not self._providers:
+            raise ModelNotFound("no provider is configured: set a key such as OPENAI_API_KEY, or name a configuration")
+        names = ", ".join(sorted(self._providers))
         raise ModelNotFound(f"no provider offers model {shown!r}; write provider/model (configured: {names})")

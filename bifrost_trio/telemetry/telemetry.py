@@ -69,6 +69,8 @@ class Telemetry:
         self._tally = Tally(models, learned_models)
         self._routes = self._tally.routes
         self._redact = Redactor()
+        self.log_calls = True
+        """Whether calls have a line in the log (``client.enable_logging``)."""
         self._lines: LineWriter[CallFacts] | None = None
         if log != "none":
             form = json_line if log == "json" else text_line
@@ -130,7 +132,7 @@ class Telemetry:
             row[0] += overhead
         except Exception:
             self._failures += 1
-        if self._lines is not None:
+        if self._lines is not None and self.log_calls:
             self._log(self._lines, call)
 
     def _log(self, lines: LineWriter[CallFacts], call: Call) -> None:
