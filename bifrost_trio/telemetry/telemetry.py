@@ -96,8 +96,7 @@ class Telemetry:
         """
         try:
             outcome = call.outcome
-            head = call.head
-            target = call.target
+            head, target = call.head, call.target
             stream = call.envelope.stream
             route = None
             if head is not None and target is not None:

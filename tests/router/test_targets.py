@@ -104,7 +104,7 @@ def test_what_is_remembered_of_clients_names_is_bounded() -> None:
 
 
 async def test_without_providers() -> None:
-    with pytest.raises(ModelNotFound, match="configured: none"):
+    with pytest.raises(ModelNotFound, match="no provider is configured"):
         await Targets([], ModelLists({}, {})).find("gpt-4o")
 
 
