@@ -116,6 +116,7 @@ class Attempts:
         rotation = Rotation()
         for attempt in range(self.policy.retries):
             key, wait = self._plan(call, key, error, rotation, attempt)
+            error.forget_frames()
             if wait:
                 await self._sleep(call, wait)
             worker = self.pool.borrow_nowait() or await self._wait(call)
@@ -136,6 +137,7 @@ class Attempts:
             return key, self._within_limit(error, back_off if error.retry_after is None else error.retry_after)
         assert call.target is not None
         now = trio.current_time()
+        error.forget_frames()
         rotation.note(key, error, now)
         other = rotation.fresh(partial(self.keys.choose, call.target.model, call.options), now)
         if other is not None:
@@ -154,6 +156,7 @@ class Attempts:
         return wait
 
     def _exhausted(self, error: ProviderError) -> KeysExhausted:
+        error.forget_frames()
         exhausted = KeysExhausted(f"provider {self.provider.name} refused every key that was tried: {error.message}")
         exhausted.provider = self.provider.name
         return exhausted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 import trio
 import trio.testing
@@ -179,6 +181,45 @@ async def test_what_nobody_foresaw_is_not_tried_again() -> None:
         await attempts(call, Kept(call))
     assert [attempt.kind for attempt in call.trail] == ["gateway_internal"]
     assert attempts.pool.statistics().busy == 0
+
+
+GARBAGE: dict[str, list[int]] = {
+    "success at last": [500, 500, 200],
+    "another key": [429, 429, 200],
+    "every key refused": [401, 401],
+    "all kinds": [429, 401, 500],
+    "cancelled": [429, 429, 429, 429, 429, 429],
+}
+
+
+@pytest.mark.parametrize("statuses", GARBAGE.values(), ids=GARBAGE)
+async def test_errors_that_were_overcome_leave_no_garbage(
+    statuses: list[int], autojump_clock: trio.testing.MockClock
+) -> None:
+    def playing(status: int) -> Play:
+        kinds = {401: KeyRefused, 429: RateLimited, 500: ProviderFault}
+
+        async def play(call: Call, reply: Reply) -> WholeAnswer:
+            if status in kinds:
+                raise kinds[status](status, "again")
+            return OK
+
+        return play
+
+    attempts = attempts_of(Played(*map(playing, statuses)), "ab", retries=5)
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        with trio.move_on_after(3.0):
+            try:
+                await attempts(call := make_call(), Kept(call))
+            except GatewayError as error:
+                error.forget_frames()  # as the transport does, when it has answered
+        gc.collect()
+        assert [one for one in gc.garbage if type(one).__module__.startswith("bifrost_trio")] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
 
 
 def asking(**wanted: str) -> Options:
