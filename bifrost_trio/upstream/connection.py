@@ -92,16 +92,19 @@ class Connection:
         """Seconds for which this exchange had nothing to read; the first one's include those of the TLS handshake."""
         return self.channel.waited - self._waited_before
 
-    async def read_whole(self, response: Response, limit: float) -> bytes:
-        """The rest of the body behind what came with the head, within ``limit`` seconds. Raises as `exchange` does."""
+    async def read_whole(self, response: Response, limit: float, most: int = MAX_ANSWER) -> bytes:
+        """The rest of the body behind what came with the head: ``most`` bytes, within ``limit`` seconds.
+
+        Raises as `exchange` does.
+        """
         pieces = [response.body]
         size = len(response.body)
         deadline = trio.current_time() + limit
         while not self.reader.body_complete:
             piece = await self.read_piece(max(deadline - trio.current_time(), 0.0), TotalTimeout)
             size += len(piece)
-            if size > MAX_ANSWER:
-                raise MalformedAnswer(f"the provider's answer is larger than {MAX_ANSWER} bytes")
+            if size > most:
+                raise MalformedAnswer(f"the provider's answer is larger than {most} bytes")
             pieces.append(piece)
         return b"".join(pieces)
 
@@ -152,8 +155,11 @@ class Connection:
             nursery.cancel_scope.cancel()
         if early:
             return early[0]
-        if failures:
-            raise failures[0]
+        try:
+            if failures:
+                raise failures[0]
+        finally:
+            failures.clear()  # an error holds this frame: not both ways
         return None
 
     async def _receive(self, limit: float, overdue: type[ProviderTimeout]) -> bytes:
