@@ -101,7 +101,6 @@ class RunningGateway:
         self._nursery = nursery
         self._dial = dial
         self._make_plugins = make_plugins
-        self._heartbeat: Heartbeat | None = None
 
     async def __call__(self, request: Request, body: Body, sink: Sink) -> None:
         await self.assembly.transport(request, body, sink)
@@ -137,20 +136,14 @@ class RunningGateway:
         targets = Targets(providers, models)
         path, chain = stack(targets, plugins, attempts, self._nursery)
         budget = BodyBudget(config.client.max_request_body_size_mb * 2**20, config.server.memory_budget_in_mb * 2**20)
-        heartbeat = self._heartbeat_of(config.server.stream_comment_after_seconds)
+        interval = config.server.stream_comment_after_seconds
+        heartbeat = Heartbeat(interval, self._nursery) if interval else None
         may_forward = config.client.header_filter_config.allows
         inference = Inference(path, self.telemetry.settle, budget, may_forward, heartbeat)
         client = config.client
         admission = Admission(client.required_headers, client.allowed_origins, client.allowed_headers)
         transport = Transport(inference, inference_routes(), self._other_routes(models), admission)
         return Assembly(config, transport, inference, models, attempts, providers, tuple(plugins), chain, budget)
-
-    def _heartbeat_of(self, interval: float) -> Heartbeat | None:
-        """The one in use, unless its interval has changed: streams that wait stay with theirs."""
-        if interval and (self._heartbeat is None or self._heartbeat.interval != interval):
-            self._heartbeat = Heartbeat(interval)
-            self._nursery.start_soon(self._heartbeat.run)
-        return self._heartbeat if interval else None
 
     def _other_routes(self, models: ModelLists) -> list[Route]:
         listing = Listing(models.refresh, models.all)

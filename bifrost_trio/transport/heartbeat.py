@@ -24,28 +24,27 @@ class Waiting(Protocol):
 class Heartbeat:
     """One queue and one task for all streams: the interval is the same for all, so the queue is in order of time.
 
-    A stream costs one entry, which it takes out when it ends: what has ended is not kept for the interval's sake.
+    A stream costs one entry, which it takes out when it ends: what has ended is not kept for the interval's sake. The
+    task runs in ``nursery`` as long as there are entries, so that nothing of a reloaded configuration's stays behind.
     """
 
-    def __init__(self, interval: float) -> None:
+    def __init__(self, interval: float, nursery: trio.Nursery) -> None:
         self.interval = interval
+        self._nursery = nursery
         self._queue: OrderedDict[Waiting, float] = OrderedDict()
-        self._arrived = trio.Event()
+        self._running = False
 
     def watch(self, stream: Waiting, now: float) -> None:
-        if not self._queue:
-            self._arrived.set()
         self._queue[stream] = now + self.interval
+        if not self._running:
+            self._running = True
+            self._nursery.start_soon(self._run)
 
     def forget(self, stream: Waiting) -> None:
         self._queue.pop(stream, None)
 
-    async def run(self) -> None:
-        while True:
-            if not self._queue:
-                self._arrived = trio.Event()
-                await self._arrived.wait()
-                continue
+    async def _run(self) -> None:
+        while self._queue:
             stream, due = next(iter(self._queue.items()))
             if due > trio.current_time():
                 # Whoever comes meanwhile is due later, and whoever leaves leaves the next one's time unchanged.
@@ -57,3 +56,4 @@ class Heartbeat:
                 self._queue.move_to_end(stream)
             else:
                 del self._queue[stream]
+        self._running = False
