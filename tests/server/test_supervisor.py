@@ -44,7 +44,10 @@ ANSWERED = "bifrost_success_requests_total"
 async def test_a_killed_worker_is_replaced_and_no_counter_falls(
     config: Path, start_gateway: Any, chat: Any, ask: Any
 ) -> None:
+    began = trio.current_time()
     gateway = await start_gateway("--config", config, "--port", 0, "--workers", 2)
+    # Two seconds, or on a machine that is busy with other things no longer than the whole start took.
+    limit = max(2.0, trio.current_time() - began)
     killed, other = workers_of(gateway)
     counted: list[float] = []
     results: list[bool] = []
@@ -74,7 +77,7 @@ async def test_a_killed_worker_is_replaced_and_no_counter_falls(
         killed_at = trio.current_time()
         await until(lambda: len(workers_of(gateway)) == 2 and killed not in workers_of(gateway))
         await gateway.until_accepting(3)
-        assert trio.current_time() - killed_at < 2
+        assert trio.current_time() - killed_at < limit
         await trio.sleep(0.2)
         nursery.cancel_scope.cancel()
     assert other in workers_of(gateway)
