@@ -1,5 +1,8 @@
-//! What several tests of JSON need; each takes its part.
+//! What several tests need; each takes its part.
 #![allow(dead_code)]
+
+pub(crate) mod data;
+pub(crate) mod exchange;
 
 use proptest::prelude::*;
 use serde_json::Value;

@@ -1,0 +1,179 @@
+//! The public cases of HTTP/1.1, whole and cut at every byte; what is expected is what `tests/wire/test_http1.py` expects.
+#![allow(clippy::unwrap_used)]
+
+mod made;
+
+use std::collections::BTreeSet;
+
+use made::data::{all_ways, base64, cases, text};
+use made::exchange::{Reading, read_answers, read_requests};
+use regex::bytes::{NoExpand, Regex, RegexBuilder};
+use serde_json::Value;
+
+const CASES: &str = "http1/cases.jsonl";
+/// What is put into requests that have no Host: each of them would be refused for this alone.
+const HOST: &[u8] = b"Host: example.com\r\n";
+
+/// Of bytes, as in Python.
+fn pattern(text: &str) -> Regex {
+    RegexBuilder::new(text).unicode(false).build().unwrap()
+}
+
+// --- what is read -----------------------------------------------------------------------------------------------------
+
+struct Suite {
+    host: Regex,
+    version: Regex,
+    body_span: Regex,
+    /// Where this project reads a case otherwise than its suite: what stands in it, our verdict.
+    differences: Vec<(Regex, Regex)>,
+}
+
+impl Suite {
+    fn new() -> Self {
+        let rows: Vec<Value> = serde_json::from_str(include_str!("wire/http1_differences.json")).unwrap();
+        let verdict = |row: &Value| pattern(&format!("^(?:{})$", text(row, "verdict")));
+        assert!(rows.iter().all(|row| !text(row, "reason").is_empty()));
+        Self {
+            host: pattern(r"(?i)\nhost[ \t]*:"),
+            version: pattern(r" HTTP/1\.1\r\n"),
+            body_span: pattern(r#"(?m)span\[body\]=(?:"(.*)"|(cr|lf))$"#),
+            differences: rows.iter().map(|row| (pattern(text(row, "pattern")), verdict(row))).collect(),
+        }
+    }
+
+    fn bytes(&self, case: &Value) -> Vec<u8> {
+        let mut data = base64(text(case, "input_b64"));
+        match text(case, "type") {
+            "url" => return [b"GET ", &data[..], b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat(),
+            "headers" => return [b"GET / HTTP/1.0\r\n", &data[..]].concat(),
+            _ => {}
+        }
+        if lost_its_last_line(case, &data) {
+            data.extend(b"\r\n");
+        }
+        if is_request(case) && !self.host.is_match(&data) {
+            let with_host = [b" HTTP/1.1\r\n", HOST].concat();
+            data = self.version.replace_all(&data, NoExpand(&with_host)).into_owned();
+        }
+        data
+    }
+
+    /// Whether we read the case as its suite does; what is right only when lenient is to be refused.
+    fn agrees(&self, case: &Value, reading: &Reading) -> bool {
+        let Reading { messages, verdict } = reading;
+        let llhttp = text(case, "source") == "llhttp";
+        if text(case, "expect") == "error" || (llhttp && case["lenient"] == true) {
+            return reading.refused() || (verdict == "more" && messages.is_empty());
+        }
+        if text(case, "expect") == "incomplete" {
+            return !reading.refused() && verdict != "closed";
+        }
+        let mut complete = matches!(verdict.as_str(), "ok" | "closed" | "until close");
+        if !llhttp {
+            return complete;
+        }
+        if is_request(case) {
+            complete = !reading.refused() && Some(messages.len() as u64) == case["complete"].as_u64();
+        }
+        let read: Vec<u8> = messages.iter().flat_map(|message| message.body.clone()).collect();
+        complete && self.bodies(case).starts_with(&read)
+    }
+
+    /// What llhttp said of the bodies, that of an unfinished message included.
+    fn bodies(&self, case: &Value) -> Vec<u8> {
+        let spans = self.body_span.captures_iter(text(case, "log").as_bytes());
+        let part = |span: regex::bytes::Captures<'_>| match span.get(2).map(|end| end.as_bytes()) {
+            Some(b"cr") => b"\r".to_vec(),
+            Some(_) => b"\n".to_vec(),
+            None => span[1].to_vec(),
+        };
+        spans.flat_map(part).collect()
+    }
+
+    /// The number of the first row that says why we read the case differently.
+    fn difference(&self, case: &Value, reading: &Reading) -> Option<usize> {
+        let data = self.bytes(case);
+        self.differences
+            .iter()
+            .position(|(stands, verdict)| verdict.is_match(reading.verdict.as_bytes()) && stands.is_match(&data))
+    }
+}
+
+fn is_request(case: &Value) -> bool {
+    text(case, "type").starts_with("request")
+}
+
+/// The collection lost the empty line where it ended a case of llhttp.
+fn lost_its_last_line(case: &Value, data: &[u8]) -> bool {
+    let has_one = data.windows(4).any(|bytes| bytes == b"\r\n\r\n");
+    let ends_early = || text(case, "log").contains(&format!("off={} ", data.len() + 2));
+    text(case, "source") == "llhttp" && data.ends_with(b"\r\n") && (!has_one || ends_early())
+}
+
+fn read(case: &Value, pieces: &[&[u8]]) -> Reading {
+    if text(case, "type").starts_with("response") { read_answers(pieces) } else { read_requests(pieces) }
+}
+
+// --- the tests --------------------------------------------------------------------------------------------------------
+
+#[test]
+fn every_public_case_is_read_as_its_suite_says_or_differently_for_a_reason() {
+    let Some(cases) = cases(CASES) else { return };
+    let suite = Suite::new();
+    let (mut needed, mut differ, mut ways) = (BTreeSet::new(), 0, 0);
+    for case in &cases {
+        let name = [text(case, "source"), text(case, "name")].join(": ");
+        let data = suite.bytes(case);
+        let whole = read(case, &[&data]);
+        for pieces in all_ways(&data) {
+            assert_eq!(read(case, &pieces), whole, "{name}, in {} pieces, first {}", pieces.len(), pieces[0].len());
+            ways += 1;
+        }
+        if !suite.agrees(case, &whole) {
+            differ += 1;
+            needed.insert(suite.difference(case, &whole).unwrap_or_else(|| panic!("{name}: {whole:?}")));
+        }
+    }
+    assert_eq!(cases.len(), 471);
+    let rows = suite.differences.len();
+    assert_eq!(needed, (0..rows).collect(), "rows of http1_differences.json that no case needs");
+    eprintln!("http1: {} cases read in {ways} ways", cases.len());
+    eprintln!("http1: {differ} cases differ for the {rows} reasons of http1_differences.json");
+}
+
+#[test]
+fn every_public_request_says_what_its_suite_reads_in_it() {
+    let Some(cases) = cases(CASES) else { return };
+    let (suite, mut compared) = (Suite::new(), 0);
+    for case in &cases {
+        let expected = match &case["expected"] {
+            Value::Array(requests) => requests.clone(),
+            Value::Null => continue,
+            request => vec![request.clone()],
+        };
+        let reading = read_requests(&[&suite.bytes(case)]);
+        for (message, wanted) in reading.messages.iter().zip(&expected) {
+            let (method, target) = message.start.rsplit_once(' ').unwrap().0.split_once(' ').unwrap();
+            assert!(method.eq_ignore_ascii_case(text(wanted, "method")));
+            assert!(text(wanted, "uri").ends_with(target), "{target}: {wanted}");
+            let fields: BTreeSet<_> = message.fields.iter().map(|(n, v)| (n.to_ascii_uppercase(), v.clone())).collect();
+            assert!(fields.is_superset(&wanted_fields(wanted)), "{wanted}");
+            let body = pattern("Host: example\\.com\r\n").replace_all(&message.body, NoExpand(b"")).into_owned();
+            assert!(first(&body) == first(text(wanted, "body").as_bytes()), "{wanted}");
+            compared += 1;
+        }
+    }
+    eprintln!("http1: {compared} requests say the same");
+    assert!(compared > 40);
+}
+
+fn first(body: &[u8]) -> &[u8] {
+    &body[..body.len().min(20)]
+}
+
+fn wanted_fields(wanted: &Value) -> BTreeSet<(Vec<u8>, Vec<u8>)> {
+    let latin1 = |value: &Value| value.as_str().unwrap().chars().map(|c| u8::try_from(c).unwrap()).collect();
+    let fields = wanted["headers"].as_array().unwrap().iter().filter(|field| field[0] != "HOST");
+    fields.map(|field| (latin1(&field[0]), latin1(&field[1]))).collect()
+}
