@@ -54,6 +54,7 @@ class Inference:
         self._may_forward = may_forward
         self._begun = 0
         self._settled = 0
+        self._reading = 0
         self._idle: trio.Event | None = None
 
     async def __call__(self, route: InferenceRoute, request: Request, body: Body, sink: Sink) -> None:
@@ -65,11 +66,14 @@ class Inference:
             await self._serve(route, request, data, scan(data), sink)
             return
         reading = Reading(self._budget)
+        self._reading += 1
         try:
             data, envelope = await reading.read(request.body, request.content_length, body)
             await self._serve(route, request, data, envelope, sink)
         finally:
             reading.release()
+            self._reading -= 1
+            self._look_idle()
 
     async def _serve(
         self, route: InferenceRoute, request: Request, data: bytes, envelope: Envelope, sink: Sink
@@ -101,10 +105,14 @@ class Inference:
             heartbeat.forget(reply)
 
     async def wait_idle(self) -> None:
-        """Returns when no call is open."""
-        while self._settled < self._begun:
+        """Returns when no call is open, and no body is read that will be one."""
+        while self._reading or self._settled < self._begun:
             self._idle = trio.Event()
             await self._idle.wait()
+
+    def _look_idle(self) -> None:
+        if self._idle is not None and not self._reading and self._settled == self._begun:
+            self._idle.set()
 
     async def run(self, call: Call, reply: ClientReply, on_error: OnError) -> None:
         """Sends a call down the path and settles it, whatever becomes of it."""
@@ -125,8 +133,7 @@ class Inference:
             if outcome.state is State.OPEN:
                 outcome.state = State.CANCELLED
             self._settled += 1
-            if self._idle is not None and self._settled == self._begun:
-                self._idle.set()
+            self._look_idle()
             self._settle(call)
 
     async def _answer(self, call: Call, reply: ClientReply, error: GatewayError) -> None:

@@ -284,3 +284,16 @@ async def test_what_of_the_provider_s_headers_is_shown(
         assert KEY not in str(answer.headers)
         if shown:
             assert answer.headers["x-request-id"] == "req_provider"
+
+
+@pytest.mark.parametrize(("path", "shown"), [(DROP_IN, SHOWN), ("/v1/chat/completions", set())])
+@pytest.mark.parametrize("status", [400, 429, 500])
+async def test_an_error_s_too(status: int, path: str, shown: set[str], autojump_clock: trio.testing.MockClock) -> None:
+    """What is left of a rate is most wanted where it is used up."""
+    played = whole({"error": {"message": "no"}}, status=status, headers=PROVIDER_S)
+    async with gateway_in_memory(SETTINGS, ScriptedUpstream(played)) as gateway:
+        answer = await gateway.client().post(path, CHAT)
+        assert answer.status == status
+        assert NAMES & set(answer.headers) == shown
+        answer = await gateway.client().post(path, CHAT, {"x-request-id": "mine"})
+        assert answer.headers["x-request-id"] == "mine"
