@@ -26,7 +26,7 @@
     │   │   ├── RequestRefused          400, 404, 413, 422 and the other 4xx: never tried again
     │   │   ├── KeyRefused              401, 402, 403: the key is out for this call, the next one is tried
     │   │   ├── RateLimited             429: the next key at once, else Retry-After or back-off
-    │   │   └── ProviderFault           5xx, 408 and 529: the same key after a back-off
+    │   │   └── ProviderFault           5xx, 408 and 409: the same key after a back-off
     │   ├── StreamFault                 an error inside a stream that began with 200
     │   ├── KeysExhausted               502, no key is left for this call
     │   ├── NoEligibleKey               503, no key may serve this model

@@ -157,8 +157,8 @@ class Plugins:
                 raise TypeError(f"{hook} gave a {type(result).__name__}, not an Answer")
             return result
         except GatewayError:
-            if hook == "after":
-                # The answer is on its way: there is nobody left to refuse.
+            if hook == "after" and arguments[-1] is None:
+                # The answer is on its way: there is nobody left to refuse. (Who is shown it beforehand may refuse it.)
                 self._count(plugin, "after")
                 return None
             raise

@@ -63,7 +63,8 @@ class Plugin:
     """As in the configuration; the class may have one of its own."""
 
     changes_answers: ClassVar[bool] = False
-    """Whether ``after`` wants whole answers before the client gets them, as an `Answer` that it may change."""
+    """Whether ``after`` wants whole answers before the client gets them, as an `Answer` that it may change, or refuse
+    by raising a GatewayError."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         """Raises ValueError with one sentence that names the setting, if the settings are of no use."""

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from bifrost_trio._wire import EventReader
 from bifrost_trio.errors import Forbidden, StreamFault
 from bifrost_trio.formats import FORMATS
 from bifrost_trio.plugins import Answer, Plugin, Plugins
+from bifrost_trio.testing import gateway_in_memory
 from bifrost_trio.types import Call, JsonObject, Reply, Station
 from tests.workers.calls import ANSWER, Kept, make_call
 
@@ -309,3 +311,23 @@ async def test_chunk_hooks_see_what_a_plugin_behind_them_answers() -> None:
     plugins = [Chunks(lambda c: with_text(c, str.upper)), Answering(ANSWER), Chunks(lambda c: None)]
     reply = await through(plugins, nobody, call_of("openai_chat", stream=True))
     assert text_of("openai_chat", reply) == "HI"
+
+
+class Refuses(Plugin):
+    """An output guardrail: the client gets its word instead of the answer."""
+
+    name = "refuses"
+    changes_answers = True
+
+    def after(self, call: Call, answer: Answer | None) -> None:
+        if answer is not None:
+            raise Forbidden("this answer may not leave the house")
+
+
+async def test_an_answer_may_be_refused(autojump_clock: trio.testing.MockClock) -> None:
+    body = {"model": "openai/m", "messages": [{"role": "user", "content": "Hello"}]}
+    async with gateway_in_memory(None, None, plugins=[Refuses({})]) as gateway:
+        answer = await gateway.client().post("/v1/chat/completions", body)
+        assert answer.status == 403
+        assert answer.json["error"]["message"] == "this answer may not leave the house"
+        await gateway.quiet()
