@@ -9,8 +9,8 @@ import trio
 import trio.testing
 
 from bifrost_trio.app import open_gateway
-from bifrost_trio.testing import Client, MemoryGateway, ScriptedUpstream, config_for_tests, gateway_in_memory
-from tests.reloading import CHAT, HALF, PATH, REST, STREAM, Counting, key, openai, plugins
+from bifrost_trio.testing import Client, ScriptedUpstream, config_for_tests, gateway_in_memory
+from tests.reloading import CHAT, HALF, PATH, REST, STREAM, Counting, described, key, openai, plugins
 
 
 @pytest.fixture(autouse=True)
@@ -145,48 +145,6 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "no comments": {**openai("one"), "server": {"stream_comment_after_seconds": 0}},
     "raw": openai("one", send_back_raw_request=True, network_config={"max_retries": 7}),
 }
-
-
-async def described(gateway: MemoryGateway) -> dict[str, Any]:
-    """What a user would notice of a configuration, and what it keeps running."""
-    running = gateway.running
-    assembly = running.assembly
-    client = gateway.client()
-    team = {"x-team": "a"}
-    models = await client.get("/v1/models", team)
-    chat = await client.post(PATH, CHAT, team)
-    fields = chat.json["extra_fields"]
-    page = await client.get("/health", {"origin": "https://app.example"})
-    client.hang_up()
-    await gateway.quiet()
-    return {
-        "models": [model["id"] for model in models.json["data"]],
-        "chat": (chat.status, sorted(fields), fields.get("routing_info")),
-        "required": (await gateway.client().get("/v1/models")).status,
-        "page": page.headers.get("access-control-allow-origin"),
-        "keys": {name: [key.name for key in attempts.keys.keys] for name, attempts in assembly.attempts.items()},
-        "policies": {name: attempts.policy for name, attempts in assembly.attempts.items()},
-        "pools": {name: attempts.pool.statistics() for name, attempts in assembly.attempts.items()},
-        "connections": {name: provider.statistics() for name, provider in assembly.providers.items()},
-        "budget": assembly.budget.statistics(),
-        "largest": assembly.budget.largest,
-        "plugins": [(plugin.name, plugin.settings) for plugin in assembly.plugins if isinstance(plugin, Counting)],
-        "comments": await waited(gateway),
-        "tasks": trio.lowlevel.current_statistics().tasks_living,
-        "sockets": running.poller.statistics().sockets,
-    }
-
-
-async def waited(gateway: MemoryGateway) -> int:
-    """How many comments a stream gets in twenty seconds."""
-    client = gateway.client()
-    words = [{"role": "user", "content": "[[mock delay=19.9]]"}]
-    answer = await client.post(PATH, {**STREAM, "messages": words}, {"x-team": "a"})
-    client.hang_up()
-    gateway.hang_up()
-    await trio.sleep(15)  # whoever looks after such streams has looked once more
-    await gateway.quiet()
-    return answer.body.count(b": waiting")
 
 
 @pytest.mark.parametrize("after", CONFIGS)

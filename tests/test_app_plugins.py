@@ -11,7 +11,7 @@ import trio.testing
 from bifrost_trio.app import open_gateway
 from bifrost_trio.errors import ConfigError
 from bifrost_trio.testing import ScriptedUpstream, config_for_tests, gateway_in_memory
-from tests.reloading import HALF, PATH, REST, STREAM, Counting, openai, plugins
+from tests.reloading import HALF, PATH, REST, STREAM, Counting, described, openai, plugins
 
 
 @pytest.fixture(autouse=True)
