@@ -132,6 +132,8 @@ class Socket:
                 await trio.lowlevel.wait_readable(self._sock)
             self.waited += trio.current_time() - began
             return
+        if self.fd < 0:
+            raise trio.ClosedResourceError("this socket was closed")
         if self.waiter is not None:
             raise trio.BusyResourceError("another task is reading from this socket")
         self.waiter = current_task()

@@ -60,14 +60,13 @@ class ClientReply:
         outcome = call.outcome
         outcome.committed = True
         outcome.status = status
+        now = outcome.first_output_at = outcome.first_output_at or trio.current_time()
         if call.native:
-            body = splice_answer(body, _extra_bytes(call))
+            body = splice_answer(body, _extra_bytes(call, now))
             if call.id is not None:
                 headers = [*headers, *id_header(call)]
         else:
             headers = _with_facts(call, headers)
-        if not outcome.first_output_at:
-            outcome.first_output_at = trio.current_time()
         outcome.bytes_out = len(body)
         await self.sink.send(status, headers, body)
 
@@ -103,7 +102,7 @@ class ClientReply:
         self.sink.reset()
 
 
-def _extra_bytes(call: Call) -> bytes:
+def _extra_bytes(call: Call, now: float) -> bytes:
     """``"extra_fields":{...}``. What is the same for every call to a target is encoded once."""
     target = call.target
     trail = call.trail
@@ -116,7 +115,7 @@ def _extra_bytes(call: Call) -> bytes:
         or call.raw_response
     ):
         return b'"extra_fields":' + msgspec.json.encode(extra_fields(call))
-    milliseconds = round((trio.current_time() - call.accepted_at) * 1000)
+    milliseconds = round((now - call.accepted_at) * 1000)
     return b"%b%d}" % (_routing(call.operation, target, trail[0].key, call.envelope.model), milliseconds)
 
 

@@ -108,8 +108,12 @@ class Attempts:
             self.pool.give_back(worker)
             target = call.target
             assert target is not None
-            seconds = trio.current_time() - began
-            call.trail.append(Attempt(target.provider, target.model, key.name, status, kind, seconds, call.fallback))
+            ended = trio.current_time()
+            if kind == "success" and not call.outcome.first_output_at:
+                call.outcome.first_output_at = ended
+            call.trail.append(
+                Attempt(target.provider, target.model, key.name, status, kind, ended - began, call.fallback)
+            )
 
     async def _again(self, call: Call, reply: Reply, key: Key, error: ProviderError) -> WholeAnswer | None:
         """Everything after a first attempt that failed."""
