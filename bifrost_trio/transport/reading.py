@@ -68,7 +68,7 @@ def check_media_type(request: Request) -> None:
     media_type, _, parameters = value.lower().partition(b";")
     if media_type.strip() != b"application/json":
         raise UnsupportedMediaType("the content type must be application/json", param="content-type")
-    if b"charset" in parameters and b"utf-8" not in parameters:
+    if b"charset" in parameters and b"utf-8" not in parameters and b"utf8" not in parameters:
         raise UnsupportedMediaType("JSON is UTF-8 (RFC 8259 section 8.1)", param="content-type")
 
 
