@@ -11,7 +11,7 @@ from bifrost_trio.config import Config, ServerConfig
 from bifrost_trio.serving.obeying import SIGNALS, Obeying
 from bifrost_trio.serving.process import ServingProcess
 from bifrost_trio.serving.settings import ConfigSource, tell_restart
-from bifrost_trio.telemetry import LogMode, Telemetry
+from bifrost_trio.telemetry import LEARNED_MODELS, LogMode, Telemetry
 
 __all__ = ["serve_alone"]
 
@@ -24,7 +24,7 @@ async def serve_alone(
     accepting: Callable[[], None],
 ) -> int:
     """Serves until a signal ends it; the exit status. Raises ConfigError, in a group."""
-    process = ServingProcess(config, listeners, Telemetry(log=log_mode))
+    process = ServingProcess(config, listeners, Telemetry(log=log_mode, learned_models=LEARNED_MODELS))
     with trio.open_signal_receiver(*SIGNALS) as signals:
         async with trio.open_nursery() as nursery:
             obeying = Obeying(_Alone(process, source, config.server), nursery.cancel_scope)

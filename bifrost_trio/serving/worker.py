@@ -17,7 +17,7 @@ from bifrost_trio.server import control as said
 from bifrost_trio.serving.orders import Orders
 from bifrost_trio.serving.process import ServingProcess
 from bifrost_trio.serving.settings import ConfigSource, config_error_in
-from bifrost_trio.telemetry import Telemetry, configure_logging
+from bifrost_trio.telemetry import LEARNED_MODELS, Telemetry, configure_logging
 
 __all__ = ["main"]
 
@@ -34,7 +34,7 @@ class Worker:
     def __init__(self, control: said.Control, orders: Orders, listeners: list[stdlib_socket.socket]) -> None:
         self._control = control
         self._source = ConfigSource(None, os.environ, orders.overrides, orders.insecure_no_authentication)
-        self._telemetry = Telemetry(log=orders.log, collect=self.collect)
+        self._telemetry = Telemetry(log=orders.log, learned_models=LEARNED_MODELS, collect=self.collect)
         config = self._source.from_content(orders.content)
         self._process = ServingProcess(config, listeners, self._telemetry)
         self._scrapes: dict[int, trio.MemorySendChannel[bytes]] = {}
