@@ -12,8 +12,16 @@ __all__ = ["DecodeError", "compact", "decode", "encode"]
 DecodeError = msgspec.DecodeError
 """What `decode` raises for bytes that are not JSON (RFC 8259); a subclass of ValueError."""
 
-decode = msgspec.json.decode
+_decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
+
+
+def decode(data: bytes | str) -> Any:
+    """JSON of any kind. Raises DecodeError, and nothing else, on bytes that are none or that no program can hold."""
+    try:
+        return _decoder.decode(data)
+    except (RecursionError, UnicodeDecodeError) as error:
+        raise DecodeError(str(error)) from None
 
 
 def encode(value: Any) -> bytes:

@@ -6,7 +6,7 @@ OpenAI refuses members that it does not document, so those of the common shape t
 from __future__ import annotations
 
 from collections.abc import Set
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bifrost_trio.formats.anthropic.thinking import effort_of
 from bifrost_trio.formats.openai_messages import translate_messages
@@ -83,17 +83,14 @@ def _tools(common: JsonObject, wire: JsonObject, accepts: Set[str], dropped: lis
         dropped += [name for name in ("tool_choice", "parallel_tool_calls") if common.get(name) not in (None, "auto")]
         return
     wire["tools"] = tools
+    names = [tool["function"].get("name") for tool in tools]
     choice = common.get("tool_choice")
-    if isinstance(choice, dict) and choice.get("function", {}).get("name") not in _names(tools):
+    if isinstance(choice, dict) and choice.get("function", {}).get("name") not in names:
         dropped.append("tool_choice")
     elif choice is not None:
         wire["tool_choice"] = choice
     if common.get("parallel_tool_calls") is not None:
         wire["parallel_tool_calls"] = common["parallel_tool_calls"]
-
-
-def _names(tools: list[JsonObject]) -> set[Any]:
-    return {tool["function"].get("name") for tool in tools}
 
 
 def _thinking(common: JsonObject, wire: JsonObject, accepts: Set[str], dropped: list[str]) -> None:

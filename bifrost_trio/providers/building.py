@@ -13,6 +13,7 @@ from bifrost_trio.formats import FORMATS
 from bifrost_trio.providers.provider import Endpoint, Provider
 from bifrost_trio.providers.quirks import Quirks
 from bifrost_trio.providers.rendering import Auth
+from bifrost_trio.providers.verdicts import LONG
 from bifrost_trio.sockets import client_context
 from bifrost_trio.types import Operation
 from bifrost_trio.upstream import Dial, Origin, Pool, TimeLimits
@@ -63,6 +64,7 @@ def build_provider(
         models=pools.locate(models_path) if models_path is not None else None,
         raw_request=config.send_back_raw_request,
         raw_response=config.send_back_raw_response,
+        secrets=[value for value in map(_plain, config.network_config.extra_headers.values()) if len(value) >= LONG],
     )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-import msgspec
 import trio
 
 from bifrost_trio.errors import MalformedAnswer, ProviderFault
+from bifrost_trio.formats.codec import DecodeError, decode
 from bifrost_trio.providers.rendering import Auth, render_get
 from bifrost_trio.types import Headers, JsonObject
 from bifrost_trio.upstream import Pool
@@ -48,10 +48,10 @@ async def fetch_models(name: str, pool: Pool, path: str, auth: Auth, key: str, h
     if response.status != 200:
         raise ProviderFault(response.status, "the provider did not give its list of models")
     try:
-        answer = msgspec.json.decode(body)
+        answer = decode(body)
         entries = answer["data"] if isinstance(answer, dict) else answer
         return [_read(name, entry) for entry in entries]
-    except (msgspec.DecodeError, AttributeError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except (DecodeError, AttributeError, KeyError, TypeError) as error:
         raise MalformedAnswer("the provider's list of models cannot be read") from error
 
 
@@ -68,5 +68,5 @@ def _read(provider: str, entry: JsonObject) -> ProviderModel:
 def _seconds(text: str) -> int:
     try:
         return int(datetime.fromisoformat(text).timestamp())
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,19 +11,28 @@ import trio
 from bifrost_trio._wire import Response, scan_answer
 from bifrost_trio.errors import (
     FirstOutputTimeout,
+    InvalidField,
     MalformedAnswer,
     ProviderError,
     ProviderTimeout,
     TotalTimeout,
     UnsupportedOperation,
 )
-from bifrost_trio.formats.codec import decode, encode
+from bifrost_trio.formats.codec import DecodeError, decode, encode
 from bifrost_trio.providers.listing import ProviderModel, fetch_models
 from bifrost_trio.providers.quirks import Quirks
 from bifrost_trio.providers.relay import Relay, Translation
 from bifrost_trio.providers.rendering import Auth, render_prefix
-from bifrost_trio.providers.verdicts import blotted, decompress, forwarded_headers, refusal
-from bifrost_trio.types import Call, Format, Headers, Operation, Reply, WholeAnswer
+from bifrost_trio.providers.verdicts import (
+    MAX_REFUSAL,
+    blotted,
+    cleaned,
+    decompress,
+    forwarded_headers,
+    long_secrets,
+    refusal,
+)
+from bifrost_trio.types import MAX_DECODED, Call, Format, Headers, Operation, Reply, WholeAnswer
 from bifrost_trio.upstream import Connection, Pool, PoolStatistics
 
 __all__ = ["Endpoint", "Provider", "ProviderStatistics"]
@@ -77,8 +86,12 @@ class Provider:
         models: tuple[Pool, str] | None = None,
         raw_request: bool = False,
         raw_response: bool = False,
+        secrets: Sequence[str] = (),
     ) -> None:
-        """``endpoints`` by operation and whether it is streamed; ``models`` is where the provider lists its models."""
+        """``endpoints`` by operation and whether it is streamed; ``models`` is where the provider lists its models.
+
+        ``secrets`` are what no client may see beside the keys, should the provider repeat it.
+        """
         self.name = name
         self.endpoints = endpoints
         self._auth = auth
@@ -87,6 +100,7 @@ class Provider:
         self._models = models
         self._raw_request = raw_request
         self._raw_response = raw_response
+        self._secrets = tuple(secrets)
         self._prefixes: dict[tuple[Operation, bool, str], bytes] = {}
 
     async def __call__(self, call: Call, reply: Reply, key: Key) -> WholeAnswer | None:
@@ -106,7 +120,7 @@ class Provider:
         except BaseException:
             call.outcome.upstream_seconds += trio.current_time() - began
             raise
-        exchange = Exchange(call, endpoint, key, connection, response, began)
+        exchange = Exchange(call, endpoint, (key.value, *self._secrets), connection, response, began)
         if stream and response.event_stream and response.status == 200:
             await self._stream(exchange, reply)
             return None
@@ -131,7 +145,10 @@ class Provider:
             wire = endpoint.format.encode_request({**call.request, "model": model}, dropped)
             if quirks is not None:
                 wire = quirks.apply(wire, dropped)
-            body = encode(wire)
+            try:
+                body = encode(wire)
+            except RecursionError:
+                raise InvalidField("the arguments of a tool call are nested too deeply", "messages") from None
             call.dropped_params = dropped
             data = b"%b%d\r\n\r\n%b" % (prefix, len(body), body)
         if self._raw_request or (call.options is not None and call.options.raw_request):
@@ -169,7 +186,7 @@ class Provider:
         if not exchange.same:
             translation = Translation(exchange.endpoint.format, call.format, call.request)
         headers = EVENT_STREAM if call.native else (*EVENT_STREAM, *exchange.shown_headers())
-        relay = Relay(call, reply, connection, exchange.endpoint.format, headers, translation, exchange.key.value)
+        relay = Relay(call, reply, connection, exchange.endpoint.format, headers, translation, exchange.secrets)
         pool = exchange.endpoint.pool
         limits = pool.limits
         try:
@@ -194,7 +211,10 @@ class Provider:
             if not response.complete:
                 limit = pool.limits.first_output if call.envelope.stream else pool.limits.total
                 left = exchange.began + limit - trio.current_time()
-                body = await connection.read_whole(response, min(left, REFUSAL_SECONDS) if refused else left)
+                if refused:
+                    body = await connection.read_whole(response, min(left, REFUSAL_SECONDS), MAX_REFUSAL)
+                else:
+                    body = await connection.read_whole(response, left)
         except BaseException as error:
             pool.drop(connection)
             if not refused or not isinstance(error, ProviderError):
@@ -206,14 +226,15 @@ class Provider:
         finally:
             call.outcome.upstream_seconds += connection.waited
         if refused:
-            raise refusal(exchange.endpoint.format, response, body, exchange.key.value)
+            raise refusal(exchange.endpoint.format, response, body, *exchange.secrets)
         return self._answer(exchange, decompress(response.header(b"content-encoding"), body))
 
     def _answer(self, exchange: Exchange, body: bytes) -> WholeAnswer:
         call, format = exchange.call, exchange.endpoint.format
+        body = cleaned(body, long_secrets(*exchange.secrets))
         answer = scan_answer(format.name, body)
         if answer.error:
-            raise format.decode_stream_error(blotted(body, exchange.key.value))
+            raise format.decode_stream_error(blotted(body, *exchange.secrets))
         if call.envelope.stream:
             raise MalformedAnswer("the provider answered a request for a stream with a whole answer")
         call.outcome.usage, call.outcome.usage_estimated = answer.usage, False
@@ -221,8 +242,7 @@ class Provider:
         if self._raw_response or (call.options is not None and call.options.raw_response):
             call.raw_response = body
         if not exchange.same:
-            common = format.decode_answer(decode(body))
-            body = encode(call.format.encode_answer(common))
+            body = _translated(body, format, call.format)
         return WholeAnswer(200, JSON if call.native else (*JSON, *exchange.shown_headers()), body)
 
     # --- everything else ---
@@ -248,21 +268,37 @@ class Provider:
         return ProviderStatistics(self.name, {pool.origin.authority: pool.statistics() for pool in self.pools})
 
 
+def _translated(body: bytes, provider: Format, client: Format) -> bytes:
+    """Raises MalformedAnswer, also for what the scan lets pass: numbers and nesting that no program can hold."""
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_DECODED:
+        raise MalformedAnswer(f"the provider's answer holds more than {MAX_DECODED} values, too many to be translated")
+    try:
+        return encode(client.encode_answer(provider.decode_answer(decode(body))))
+    except (DecodeError, RecursionError) as error:
+        raise MalformedAnswer("the provider's answer cannot be read") from error
+
+
 class Exchange:
     """One attempt's facts once the head of the answer is there."""
 
-    __slots__ = ("began", "call", "connection", "endpoint", "key", "response", "same")
+    __slots__ = ("began", "call", "connection", "endpoint", "response", "same", "secrets")
 
     def __init__(
-        self, call: Call, endpoint: Endpoint, key: Key, connection: Connection, response: Response, began: float
+        self,
+        call: Call,
+        endpoint: Endpoint,
+        secrets: Sequence[str],
+        connection: Connection,
+        response: Response,
+        began: float,
     ) -> None:
         self.call = call
         self.endpoint = endpoint
-        self.key = key
+        self.secrets = secrets
         self.connection = connection
         self.response = response
         self.began = began
         self.same = call.format is endpoint.format
 
     def shown_headers(self) -> list[tuple[bytes, bytes]]:
-        return forwarded_headers(self.response, self.key.value)
+        return forwarded_headers(self.response, *self.secrets)

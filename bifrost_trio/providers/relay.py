@@ -7,11 +7,13 @@ with the first real output in one write.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import trio
 
 from bifrost_trio._wire import EventReader, Response, StreamScan, Usage
 from bifrost_trio.errors import ConnectionBroken, FirstOutputTimeout, IdleTimeout, ProviderError, StreamFault
-from bifrost_trio.providers.verdicts import blotted
+from bifrost_trio.providers.verdicts import blotted, cleaned, long_secrets
 from bifrost_trio.types import Call, Format, Headers, JsonObject, Reply
 from bifrost_trio.upstream import Connection
 
@@ -26,6 +28,9 @@ REST_SECONDS = 0.25
 MAX_HELD = 256 * 1024
 """Bytes of preamble held back for one stream; a preamble beyond it is no preamble, and the stream is committed."""
 
+
+MANY_BYTES = 8 * 1024
+"""Of a piece that is translated: hundreds of frames take milliseconds, after which others are to run."""
 
 BYTES_A_TOKEN = 4
 """Of a request, where nobody has counted its tokens: the usual rule of thumb for English text."""
@@ -57,7 +62,17 @@ class Translation:
 class Relay:
     """One stream of one attempt."""
 
-    __slots__ = ("_call", "_connection", "_format", "_headers", "_key", "_reply", "_scan", "_translation")
+    __slots__ = (
+        "_call",
+        "_connection",
+        "_format",
+        "_headers",
+        "_hidden",
+        "_reply",
+        "_scan",
+        "_secrets",
+        "_translation",
+    )
 
     def __init__(
         self,
@@ -67,16 +82,20 @@ class Relay:
         format: Format,
         headers: Headers,
         translation: Translation | None,
-        key: str,
+        secrets: Sequence[str],
     ) -> None:
-        """``format`` is the provider's; ``headers`` begin the client's answer; ``key`` stands in no error."""
+        """``format`` is the provider's; ``headers`` begin the client's answer.
+
+        ``secrets`` are blotted out of errors, and out of what is handed on where a piece holds them whole.
+        """
         self._call = call
         self._reply = reply
         self._connection = connection
         self._format = format
         self._headers = headers
         self._translation = translation
-        self._key = key
+        self._secrets = secrets
+        self._hidden = long_secrets(*secrets)
         self._scan = StreamScan(format.name)
 
     async def run(self, response: Response, first_output: float, idle: float) -> bytes:
@@ -97,10 +116,11 @@ class Relay:
                     await self._reply.write(piece)
                 piece = await connection.read_piece(idle, IdleTimeout)
                 if piece:
+                    piece = cleaned(piece, self._hidden)
                     if scan.feed(piece) and scan.error is not None:
                         await self._fault(piece)
                     if translation is not None:
-                        piece = translation.feed(piece)
+                        piece = await self._translated(translation, piece)
             return await self._end(piece)
         finally:
             self._count()
@@ -114,6 +134,7 @@ class Relay:
         try:
             more = await self._connection.read_piece(REST_SECONDS, IdleTimeout)
             if more:
+                more = cleaned(more, self._hidden)
                 self._scan.feed(more)
             return piece + more
         except IdleTimeout:
@@ -139,11 +160,12 @@ class Relay:
         size = 0
         while True:
             if piece:
+                piece = cleaned(piece, self._hidden)
                 scan.feed(piece)
                 if scan.error is not None:
                     raise self._fault_of(scan.error)
                 size += len(piece)
-                held.append(piece if self._translation is None else self._translation.feed(piece))
+                held.append(piece if self._translation is None else await self._translated(self._translation, piece))
                 if scan.output or size > MAX_HELD:
                     break
             if connection.reader.body_complete:
@@ -157,17 +179,25 @@ class Relay:
         await self._reply.start(200, self._headers)
         return b"".join(held)
 
+    async def _translated(self, translation: Translation, piece: bytes) -> bytes:
+        translated = translation.feed(piece)
+        if len(piece) >= MANY_BYTES:
+            await trio.lowlevel.checkpoint()
+        return translated
+
     async def _fault(self, piece: bytes) -> None:
         """An error frame after the commit: the client that speaks the provider's format gets it as it came."""
         assert self._scan.error is not None
         fault = self._fault_of(self._scan.error)
-        if self._translation is None and self._scan.boundary:
-            await self._reply.write(blotted(piece, self._key))
+        # A secret behind escapes cannot be blotted out of a piece: the client is told in the gateway's words then.
+        plain = fault.frame == self._scan.error or b"\\" not in self._scan.error
+        if self._translation is None and self._scan.boundary and plain:
+            await self._reply.write(blotted(piece, *self._secrets))
             fault.told = True
         raise fault
 
     def _fault_of(self, frame: bytes) -> StreamFault:
-        return self._format.decode_stream_error(blotted(frame, self._key))
+        return self._format.decode_stream_error(blotted(frame, *self._secrets))
 
     async def _end(self, piece: bytes) -> bytes:
         if self._scan.complete:

@@ -93,5 +93,5 @@ def _allowed(choice: Any, tools: list[JsonObject]) -> list[JsonObject]:
     if not isinstance(allowed, dict) or not isinstance(allowed.get("tools"), list):
         return tools
     functions = [tool.get("function") for tool in allowed["tools"] if isinstance(tool, dict)]
-    names = {function.get("name") for function in functions if isinstance(function, dict)}
+    names = [function.get("name") for function in functions if isinstance(function, dict)]
     return [tool for tool in tools if tool.get("name") in names]
