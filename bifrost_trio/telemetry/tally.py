@@ -47,11 +47,19 @@ KINDS = frozenset({*_kinds(GatewayError), *CUT, "success"})
 STATUSES = frozenset(map(str, range(100, 600)))
 
 
+LONGEST_NAME = 100
+"""Characters of a model's name that may become a label; providers' own have a third of that."""
+
+
 class Tally:
     """Series by labels. Finding a place is slow and remembered in ``routes``; counting in it is the caller's work."""
 
-    def __init__(self, models: Iterable[str], learned: int) -> None:
-        """``models``: ``provider/model`` names that are known beside those of `know`; ``learned``: see `Telemetry`."""
+    def __init__(self, models: Iterable[str], learned: int, showable: Callable[[str], bool]) -> None:
+        """``models``: ``provider/model`` names that are known beside those of `know`; ``learned``: see `Telemetry`.
+
+        ``showable``: whether a name that a client wrote may be shown at all.
+        """
+        self._showable = showable
         self._always = {(provider, model) for provider, _, model in (name.partition("/") for name in models)}
         self._known = self._always
         self._providers = {provider for provider, _ in self._always}
@@ -103,10 +111,15 @@ class Tally:
             return name
         if provider not in self._providers:
             return OTHER, OTHER
-        if len(self._learned) < self._learnable and call.outcome.state is State.DONE and call.outcome.status == 200:
+        if self._may_learn(model, call):
             self._learned.add(name)
             return name
         return provider, OTHER
+
+    def _may_learn(self, model: str, call: Call) -> bool:
+        served = call.outcome.state is State.DONE and call.outcome.status == 200
+        room = len(self._learned) < self._learnable
+        return served and room and len(model) <= LONGEST_NAME and self._showable(model)
 
     # --- what is not the common case: failed, cancelled, tried again, answered without an attempt ---
 

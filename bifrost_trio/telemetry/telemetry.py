@@ -66,9 +66,9 @@ class Telemetry:
         all of them.
         """
         self.collect = collect
-        self._tally = Tally(models, learned_models)
-        self._routes = self._tally.routes
         self._redact = Redactor()
+        self._tally = Tally(models, learned_models, lambda name: self._redact(name) == name)
+        self._routes = self._tally.routes
         self.log_calls = True
         """Whether calls have a line in the log (``client.enable_logging``)."""
         self._lines: LineWriter[CallFacts] | None = None
