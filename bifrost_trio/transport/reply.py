@@ -20,8 +20,8 @@ EVENT_STREAM: Headers = ((b"content-type", b"text/event-stream"), (b"cache-contr
 COMMENT = b": waiting\n\n"
 """A line that begins with a colon is skipped by every reader of event streams (WHATWG HTML, 9.2.6)."""
 
-BOUNDARIES = (b"\n\n", b"\r\n\r\n", b"\r\r")
-"""How an event ends."""
+BOUNDARIES = (b"\n\n", b"\n\r\n", b"\r\r", b"\r\r\n", b"\n\r")
+"""How an event ends: a line's end and an empty line, each of them LF, CRLF or CR (WHATWG HTML, 9.2.5)."""
 
 
 class ClientReply:
@@ -80,7 +80,8 @@ class ClientReply:
 
     async def write(self, data: bytes) -> None:
         self._call.outcome.bytes_out += len(data)
-        self._last = data
+        # An event's end may come in two pieces.
+        self._last = data if len(data) > 2 else (self._last + data)[-3:]
         await self.sink.write(data)
 
     async def finish(self, trailer: bytes = b"") -> None:

@@ -63,7 +63,7 @@ class Transport:
         routes = self._routes.get(request.path)
         if request.method != "OPTIONS" or not routes or request.header(b"access-control-request-method") is None:
             return False
-        await admission.answer_preflight(request, sink, ", ".join(sorted({route.method for route in routes})))
+        await admission.answer_preflight(request, sink, _methods(routes))
         return True
 
     def _check_headers(self, admission: Admission, request: Request) -> None:
@@ -83,7 +83,7 @@ class Transport:
         for route in routes:
             if route.method == method:
                 return route
-        allowed = ", ".join(sorted({route.method for route in routes}))
+        allowed = _methods(routes)
         raise MethodNotAllowed(f"this route takes {allowed}", allowed)
 
     def _shape(self, path: str) -> tuple[Format, bool]:
@@ -96,3 +96,9 @@ class Transport:
         if path.startswith("/openai/"):
             return FORMATS["openai_chat"], False
         return FORMATS["openai_chat"], True
+
+
+def _methods(routes: list[Route]) -> str:
+    """What a path takes, as Allow says it (RFC 9110 section 10.2.1)."""
+    methods = {route.method for route in routes}
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))

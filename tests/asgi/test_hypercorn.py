@@ -96,7 +96,8 @@ async def test_under_hypercorn(tmp_path: Path) -> None:
             assert (status, json.loads(body)["type"]) == (404, "error")
             await one_connection(port)
             await leave_a_stream(port)
-            await trio.sleep(0.5)
+            for _ in range(500):
+                await trio.sleep(0 if mock.statistics().abandoned else 0.01)
             assert mock.statistics().abandoned == 1
         nursery.cancel_scope.cancel()
 

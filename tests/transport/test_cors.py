@@ -28,7 +28,12 @@ def preflight(origin: str, method: str = "POST") -> dict[str, str]:
 )
 @pytest.mark.parametrize(
     ("path", "methods"),
-    [("/v1/chat/completions", "POST"), ("/anthropic/v1/messages", "POST"), ("/v1/models", "GET"), ("/health", "GET")],
+    [
+        ("/v1/chat/completions", "POST"),
+        ("/anthropic/v1/messages", "POST"),
+        ("/v1/models", "GET, HEAD"),
+        ("/health", "GET, HEAD"),
+    ],
 )
 async def test_a_preflight(
     settings: dict[str, Any],

@@ -143,6 +143,22 @@ async def test_head_of_what_is_not_there(path: str, autojump_clock: trio.testing
         assert (await client.get("/health")).status == 200
 
 
+@pytest.mark.parametrize("path", [*ROUTES, *GETS])
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "get"])
+async def test_what_a_path_takes(method: str, path: str, autojump_clock: trio.testing.MockClock) -> None:
+    async with gateway_in_memory() as gateway:
+        answer = await gateway.client().request(method, path)
+        assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD" if path in GETS else "POST")
+
+
+async def test_a_query_changes_nothing(autojump_clock: trio.testing.MockClock) -> None:
+    async with gateway_in_memory() as gateway:
+        answer = await gateway.client().post(
+            "/v1/chat/completions?api-version=1&x", body("/v1/chat/completions", "openai/m")
+        )
+        assert answer.status == 200
+
+
 # --- errors in the language of the prefix -----------------------------------------------------------------------------
 
 NATIVE, OPENAI, ANTHROPIC = "native", "openai", "anthropic"
