@@ -7,6 +7,7 @@ import math
 
 from bifrost_trio.errors import ClientLeft, GatewayError, MethodNotAllowed, ProviderAnswered
 from bifrost_trio.formats.bifrost import bifrost_error
+from bifrost_trio.transport.options import MAX_REQUEST_ID
 from bifrost_trio.transport.reply import extra_fields, fact_headers, id_header
 from bifrost_trio.types import Call, Format, Headers, Sink
 
@@ -54,12 +55,19 @@ def _retry_headers(seconds: float) -> list[tuple[bytes, bytes]]:
     return headers
 
 
-async def answer_error(error: GatewayError, sink: Sink, format: Format, *, native: bool, call: Call | None) -> None:
-    """Writes the answer; whether the client is still there to read it matters to nobody any more."""
+async def answer_error(
+    error: GatewayError, sink: Sink, format: Format, *, native: bool, call: Call | None = None, id: bytes | None = None
+) -> None:
+    """Writes the answer; whether the client is still there to read it matters to nobody any more.
+
+    ``id`` is the request's ``x-request-id``, for what never became a call.
+    """
     if isinstance(error, ClientLeft):
         sink.reset()
         return
     status, headers, body = error_answer(error, format, native=native, call=call)
+    if id is not None and 0 < len(id) <= MAX_REQUEST_ID:
+        headers = [*headers, (b"x-request-id", id)]
     try:
         await sink.send(status, headers, body)
     except ClientLeft:

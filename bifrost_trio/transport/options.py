@@ -7,7 +7,10 @@ from collections.abc import Callable
 from bifrost_trio.errors import InvalidField
 from bifrost_trio.types import Options, Request
 
-__all__ = ["HeaderFilter", "read_options"]
+__all__ = ["MAX_REQUEST_ID", "HeaderFilter", "read_options"]
+
+MAX_REQUEST_ID = 128
+"""Bytes of a client's ``x-request-id``: it stands in every line of the log that tells of the call."""
 
 LATER = frozenset(
     {
@@ -75,8 +78,8 @@ def _raw_response(options: Options, value: bytes) -> None:
 
 
 def _request_id(options: Options, value: bytes) -> None:
-    if len(value) > 128:
-        raise InvalidField("this header is longer than 128 bytes", "x-request-id")
+    if len(value) > MAX_REQUEST_ID:
+        raise InvalidField(f"this header is longer than {MAX_REQUEST_ID} bytes", "x-request-id")
     options.request_id = _text(value, "x-request-id")
 
 

@@ -55,7 +55,7 @@ class Transport:
         except Exception as problem:
             error = as_gateway_error(problem)
             format, native = (route.format, route.native) if route is not None else self._shape(request.path)
-            await answer_error(error, sink, format, native=native, call=None)
+            await answer_error(error, sink, format, native=native, id=request.header(b"x-request-id"))
             error.forget_frames()
 
     async def _preflight(self, admission: Admission, request: Request, sink: Sink) -> bool:
@@ -73,7 +73,7 @@ class Transport:
 
     async def refuse(self, error: GatewayError, sink: Sink) -> None:
         """Answers what never became a request: a broken head, one that did not come in time, a full server."""
-        await answer_error(error, sink, FORMATS["openai_chat"], native=True, call=None)
+        await answer_error(error, sink, FORMATS["openai_chat"], native=True)
 
     def _find(self, request: Request) -> Route:
         routes = self._routes.get(request.path)

@@ -184,6 +184,9 @@ REQUESTS: dict[str, tuple[str, Any, int]] = {
     "translated": ("/anthropic/v1/messages", {**CHAT, "max_tokens": 9}, 200),
     "an error": ("/v1/chat/completions", {**CHAT, "model": "openai/mock-400"}, 400),
     "an error in a drop-in": (DROP_IN, {**CHAT, "model": "openai/mock-400"}, 400),
+    "no JSON": ("/v1/chat/completions", b"{", 400),
+    "no JSON for a drop-in": (DROP_IN, b"{", 400),
+    "no route": ("/v1/nothing", {}, 404),
     "an unknown model": ("/v1/chat/completions", {**CHAT, "model": "nobody"}, 404),
 }
 
