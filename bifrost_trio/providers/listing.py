@@ -10,6 +10,7 @@ import trio
 from bifrost_trio.errors import MalformedAnswer, ProviderFault
 from bifrost_trio.formats.codec import DecodeError, decode
 from bifrost_trio.providers.rendering import Auth, render_get
+from bifrost_trio.providers.verdicts import cleaned, long_secrets
 from bifrost_trio.types import Headers, JsonObject
 from bifrost_trio.upstream import Pool
 
@@ -48,7 +49,7 @@ async def fetch_models(name: str, pool: Pool, path: str, auth: Auth, key: str, h
     if response.status != 200:
         raise ProviderFault(response.status, "the provider did not give its list of models")
     try:
-        answer = decode(body)
+        answer = decode(cleaned(body, long_secrets(key)))
         entries = answer["data"] if isinstance(answer, dict) else answer
         return [_read(name, entry) for entry in entries]
     except (DecodeError, AttributeError, KeyError, TypeError) as error:
