@@ -25,6 +25,9 @@ LAST_EVENTS = (b"data: [DONE]\n\n", b"data: [DONE]\r\n\r\n")
 REST_SECONDS = 0.25
 """For the end of a body whose last event was read: longer than a packet takes, too short to be noticed."""
 
+REST_LIMIT = 5.0
+"""Seconds for what follows the finish reason: the usage, the last event, the end of the body."""
+
 MAX_HELD = 256 * 1024
 """Bytes of preamble held back for one stream; a preamble beyond it is no preamble, and the stream is committed."""
 
@@ -114,7 +117,13 @@ class Relay:
                         if connection.reader.body_complete:
                             break
                     await self._reply.write(piece)
-                piece = await connection.read_piece(idle, IdleTimeout)
+                try:
+                    piece = await connection.read_piece(min(idle, REST_LIMIT) if scan.complete else idle, IdleTimeout)
+                except IdleTimeout:
+                    if not scan.complete:
+                        raise
+                    # Nothing is missing but the end of the body, which a provider that keeps the connection may forget.
+                    return await self._end(b"")
                 if piece:
                     piece = cleaned(piece, self._hidden)
                     if scan.feed(piece) and scan.error is not None:

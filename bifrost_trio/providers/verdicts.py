@@ -139,8 +139,8 @@ def _until(value: bytes) -> float | None:
     return max((date - datetime.now(UTC)).total_seconds(), 0.0)
 
 
-MAX_DECOMPRESSED = 32 * 1024 * 1024
-"""Bytes: as much as can be decompressed in a tenth of a second, for nobody else is served meanwhile."""
+MAX_DECOMPRESSED = 16 * 1024 * 1024
+"""Bytes: what is decompressed and read in less than a tenth of a second, for nobody else is served meanwhile."""
 
 MAX_REFUSAL = 1024 * 1024
 """Bytes of an error; what is larger is none that anybody would read, and its status says enough."""

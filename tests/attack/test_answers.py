@@ -279,3 +279,20 @@ async def test_every_syntax_of_events(sent: bytes, autojump_clock: trio.testing.
         assert status == 200
         assert b"hello" in body
         assert not body.endswith(b"<cut>")
+
+
+@pytest.mark.parametrize(("provider", "frames"), [("openai", (BEGIN, END)), ("anthropic", (START, TEXT, STOP))])
+async def test_a_whole_stream_whose_body_does_not_end(
+    provider: str, frames: tuple[bytes, ...], autojump_clock: trio.testing.MockClock
+) -> None:
+    """The client has all of it: it is neither kept waiting for a minute nor told of an error behind the end."""
+    upstream = ScriptedUpstream(Script([stream(*frames)], End.STALL))
+    async with gateway_in_memory(None, upstream) as gateway:
+        for path in PATHS:
+            client, began = gateway.client(), trio.current_time()
+            async with client.stream(path, {**ASKED, "model": f"{provider}/m", "stream": True}) as answer:
+                body = await answer.read_to_end()
+            assert body.endswith((b"data: [DONE]\n\n", b'"message_stop"}\n\n'))
+            assert trio.current_time() - began < 6
+            client.hang_up()
+        await gateway.quiet()
