@@ -117,7 +117,13 @@ def _extra_bytes(call: Call, now: float) -> bytes:
     ):
         return b'"extra_fields":' + msgspec.json.encode(extra_fields(call))
     milliseconds = round((now - call.accepted_at) * 1000)
-    return b"%b%d}" % (_routing(call.operation, target, trail[0].key, call.envelope.model), milliseconds)
+    asked = call.envelope.model or ""
+    routing = _routing if len(asked) + len(target.model) <= REMEMBERED_LENGTH else _routing.__wrapped__
+    return b"%b%d}" % (routing(call.operation, target, trail[0].key, asked), milliseconds)
+
+
+REMEMBERED_LENGTH = 512
+"""Characters of the names in what is encoded once: they come from clients, so there must be a bound."""
 
 
 @lru_cache(maxsize=1024)

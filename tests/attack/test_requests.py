@@ -4,7 +4,9 @@ where the formats agree; never an error of the gateway's own."""
 from __future__ import annotations
 
 import copy
+import gc
 import json
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -201,3 +203,23 @@ async def test_an_odd_model(model: str, autojump_clock: trio.testing.MockClock) 
         await gateway.quiet()
     assert {request.json["model"] for request in upstream.requests} == {model}
     assert {request.path for request in upstream.requests} == {"/v1/chat/completions"}
+
+
+async def test_long_names_are_not_remembered(autojump_clock: trio.testing.MockClock) -> None:
+    """A thousand of them would stay in memory for ever, and weigh half a gigabyte."""
+    upstream = ScriptedUpstream("")
+    async with gateway_in_memory(None, upstream) as gateway:
+        client = gateway.client()
+        await client.post("/v1/chat/completions", {"model": "openai/m", "messages": []})
+        gc.collect()
+        tracemalloc.start()
+        try:
+            for number in range(100):
+                wire = {"model": f"openai/{number}{'m' * 60_000}", "messages": []}
+                assert (await client.post("/v1/chat/completions", wire)).status == 200
+                upstream.requests.clear()
+            gc.collect()
+            remembered = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+        assert remembered < 20 * 60_000
