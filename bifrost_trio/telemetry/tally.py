@@ -91,7 +91,7 @@ class Tally:
         method = head.method if head is not None and head.method in METHODS else OTHER
         label = path if path in self._paths else OTHER
         route = Route(series, self.durations.cell((label, method, "200")), label, method)
-        if head is not None and target is not None:
+        if head is not None and target is not None and len(model) <= LONGEST_NAME:
             if len(self.routes) >= REMEMBERED_ROUTES:
                 self.routes.clear()
             self.routes[path, call.operation, provider, model, call.envelope.stream] = route
