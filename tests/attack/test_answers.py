@@ -296,3 +296,18 @@ async def test_a_whole_stream_whose_body_does_not_end(
             assert trio.current_time() - began < 6
             client.hang_up()
         await gateway.quiet()
+
+
+async def test_a_tool_call_that_stays_open_before_an_endless_one(autojump_clock: trio.testing.MockClock) -> None:
+    """Anthropic's clients know one open block, so the second call has to wait; not without a bound."""
+
+    def call(index: int, arguments: str) -> bytes:
+        return chunk(
+            {"tool_calls": [{"index": index, "id": f"c{index}", "function": {"name": "f", "arguments": arguments}}]}
+        )
+
+    sent = stream(BEGIN, call(0, "{"), call(1, '{"a":"'), *[call(1, "a" * 1_000_000) for _ in range(18)], END)
+    native, _, anthropic = await ask(sent, "openai", streamed=True)
+    assert native[1].endswith(b"data: [DONE]\n\n")
+    assert b"tool calls are longer" in anthropic[1]
+    assert len(anthropic[1]) < 10_000

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["Lanes"]
 
 
+MAX_HELD = 16 * 1024 * 1024
+"""Characters that are kept of a stream: the arguments of its tool calls, and what waits behind them."""
+
+
 class _Lane:
     __slots__ = ("arguments", "block", "key", "tool", "waiting")
 
@@ -67,11 +71,12 @@ class _Lane:
 class Lanes:
     """The blocks of one stream. Each method returns the frames that may be sent now."""
 
-    __slots__ = ("_closed", "_index", "_lanes")
+    __slots__ = ("_closed", "_held", "_index", "_lanes")
 
     def __init__(self) -> None:
         self._lanes: list[_Lane] = []
         self._closed: set[Any] = set()
+        self._held = 0
         self._index = 0
 
     def last(self) -> Any:
@@ -96,6 +101,10 @@ class Lanes:
             if isinstance(text, str) and text.strip():
                 raise MalformedAnswer("The provider's stream goes on with a tool call whose arguments were complete.")
             return []
+        if lane.tool or lane is not self._lanes[0]:
+            self._held += sum(len(value) for value in delta.values() if isinstance(value, str))
+            if self._held > MAX_HELD:
+                raise MalformedAnswer(f"The provider's tool calls are longer than {MAX_HELD} characters.")
         if lane.tool and isinstance(text, str) and not lane.take(text):
             frames: list[bytes] = []
         elif lane is self._lanes[0]:
