@@ -231,7 +231,8 @@ class Provider:
 
     def _answer(self, exchange: Exchange, body: bytes) -> WholeAnswer:
         call, format = exchange.call, exchange.endpoint.format
-        body = cleaned(body, long_secrets(*exchange.secrets))
+        hidden = long_secrets(*exchange.secrets)
+        body = cleaned(body, hidden)
         answer = scan_answer(format.name, body)
         if answer.error:
             raise format.decode_stream_error(blotted(body, *exchange.secrets))
@@ -242,7 +243,7 @@ class Provider:
         if self._raw_response or (call.options is not None and call.options.raw_response):
             call.raw_response = body
         if not exchange.same:
-            body = _translated(body, format, call.format)
+            body = cleaned(_translated(body, format, call.format), hidden)
         return WholeAnswer(200, JSON if call.native else (*JSON, *exchange.shown_headers()), body)
 
     # --- everything else ---

@@ -189,7 +189,8 @@ class Relay:
         return b"".join(held)
 
     async def _translated(self, translation: Translation, piece: bytes) -> bytes:
-        translated = translation.feed(piece)
+        # Again: what stood behind escapes does so no more.
+        translated = cleaned(translation.feed(piece), self._hidden)
         if len(piece) >= MANY_BYTES:
             await trio.lowlevel.checkpoint()
         return translated

@@ -152,3 +152,19 @@ async def test_a_word_that_happens_to_be_a_key_stays_in_answers(autojump_clock: 
     choice = {"index": 0, "message": {"role": "assistant", "content": "ollama runs models"}, "finish_reason": "stop"}
     async with gateway_in_memory(settings, ScriptedUpstream(whole(completion(choices=[choice])))) as gateway:
         assert (await gateway.ask("What is ollama?")).text == "ollama runs models"
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
+async def test_escapes_are_no_way_around_it(streamed: bool, autojump_clock: trio.testing.MockClock) -> None:
+    """A translation writes plainly what the provider wrote with escapes."""
+    text = escaped(KEY)
+    sent = (
+        stream(BEGIN.replace(b'"hello"', text), END) if streamed else whole(dumps(completion()).replace(b'"hi"', text))
+    )
+    async with gateway_in_memory(SETTINGS, ScriptedUpstream(Script([sent], End.CLOSE))) as gateway:
+        asked = {"model": "openai/m", "max_tokens": 5, "stream": streamed}
+        wire = {**asked, "messages": [{"role": "user", "content": "hi"}]}
+        answer = await gateway.client().post("/anthropic/v1/messages", wire)
+        assert answer.status == 200
+        assert b"***" in answer.body
+        assert KEY.encode() not in answer.body
