@@ -17,6 +17,9 @@ __all__ = ["Listing"]
 MAX_PAGE = 1000
 """Models of one page at most (Anthropic's limit)."""
 
+MAX_DIGITS = 9
+"""Of a number in a query: Python raises ValueError for one of thousands of digits."""
+
 YEAR_10000 = 253_402_300_800
 """What a provider says beyond it is no date in seconds; Anthropic's word for an unknown date is 1970."""
 
@@ -100,20 +103,26 @@ def _query(request: Request) -> dict[str, str]:
 
 
 def _size(query: dict[str, str], name: str, default: int) -> int:
-    value = query.get(name)
-    if value is None:
+    if name not in query:
         return default
-    if not value.isascii() or not value.isdigit() or not 1 <= int(value[:9]) <= MAX_PAGE:
+    size = _number(query[name])
+    if size is None or not 1 <= size <= MAX_PAGE:
         raise InvalidField(f"expected a number from 1 to {MAX_PAGE}", name)
-    return int(value)
+    return size
 
 
 def _offset(token: str | None) -> int:
     if token is None:
         return 0
-    if not token.isascii() or not token.isdigit() or len(token) > 9:
+    offset = _number(token)
+    if offset is None:
         raise InvalidField("this is no page token of this list", "page_token")
-    return int(token)
+    return offset
+
+
+def _number(text: str) -> int | None:
+    """None for what is none, or has more than `MAX_DIGITS`."""
+    return int(text) if len(text) <= MAX_DIGITS and text.isascii() and text.isdigit() else None
 
 
 def _openai(model: Listed, id: str) -> JsonObject:

@@ -153,7 +153,12 @@ async def test_all_pages_together_are_the_list(size: int, autojump_clock: trio.t
         assert found == MERGED
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "1001", "1.5", "ten", "1e2", "%D9%A1", "+5", "0x10", "9" * 30, "%00"])
+PADDED = ["000000001999999", "000000001" + "9" * 5000]
+"""Their first digits alone would do."""
+SIZES = ["0", "-1", "1001", "1.5", "ten", "1e2", "%D9%A1", "+5", "0x10", "9" * 30, "%00", "000001999", *PADDED]
+
+
+@pytest.mark.parametrize("value", SIZES)
 @pytest.mark.parametrize("name", ["page_size", "limit"])
 async def test_a_bad_page_size(name: str, value: str, autojump_clock: trio.testing.MockClock) -> None:
     path = "/v1/models" if name == "page_size" else "/anthropic/v1/models"
@@ -164,7 +169,7 @@ async def test_a_bad_page_size(name: str, value: str, autojump_clock: trio.testi
         assert name in (answer.json["error"].get("param") or answer.json["error"]["message"])
 
 
-@pytest.mark.parametrize("value", ["-1", "abc", "%D9%A1", "1.0", "9" * 10])
+@pytest.mark.parametrize("value", ["-1", "abc", "%D9%A1", "1.0", "9" * 10, *PADDED])
 async def test_a_bad_page_token(value: str, autojump_clock: trio.testing.MockClock) -> None:
     async with gateway_in_memory(None, upstreams()) as gateway:
         answer = await gateway.client().get(f"/v1/models?page_token={value}")
