@@ -50,19 +50,28 @@ class ModelLists:
         self._listed: dict[str, ModelList] = {}
         self._due: dict[str, float] = {}
         self._asking: trio.Event | None = None
+        self._offers: set[tuple[str, str]] = set()
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when a name has come to lead elsewhere."""
         self._provider_of: dict[str, str] = {}
         self._index()
 
-    def provider_of(self, model: str) -> str | None:
-        """The provider of a bare name; of several the first in the configuration's order."""
+    def provider_of(self, model: str, preferred: str | None = None) -> str | None:
+        """The provider of a bare name; of several the preferred one, else the first in the configuration's order."""
+        if preferred is not None and (preferred, model) in self._offers:
+            return preferred
         return self._provider_of.get(model)
 
     def _index(self) -> None:
         index: dict[str, str] = {}
-        for models in [*self._configured.values(), *(self._listed.get(p, ()) for p in self._ask)]:
+        every = [*self._configured.values(), *(self._listed.get(p, ()) for p in self._ask)]
+        for models in every:
             for listed in models:
                 index.setdefault(listed.model, listed.provider)
-        self._provider_of = index
+        offers = {(listed.provider, listed.model) for models in every for listed in models}
+        if (index, offers) != (self._provider_of, self._offers):
+            self._provider_of, self._offers = index, offers
+            self.on_change()
 
     async def refresh(self) -> None:
         """Asks those providers whose list is not fresh; one asking at a time, `ASK_SECONDS` at most. Never fails."""

@@ -29,12 +29,14 @@ class Targets:
         self._providers = frozenset(providers)
         self._models = models
         self._remembered: dict[tuple[str, str | None], Target] = {}
+        # What was resolved by the lists that were known then is resolved anew by those that are known now.
+        models.on_change = self._remembered.clear
 
     def known(self, name: str, default_provider: str | None = None, param: str = "model") -> Target | None:
         """The target, as far as it is known without asking anybody. Raises InvalidField for ``param``.
 
-        ``default_provider`` serves bare names of a drop-in route whose own provider is configured, unless another one
-        is known to offer them.
+        ``default_provider`` serves bare names of a drop-in route whose own provider is configured, unless only another
+        one is known to offer them.
         """
         target = self._remembered.get((name, default_provider))
         if target is None:
@@ -51,7 +53,7 @@ class Targets:
             if not model:
                 raise InvalidField("the model's name is missing behind the provider's", param)
             return Target(provider, model, name)
-        offered = self._models.provider_of(name)
+        offered = self._models.provider_of(name, default_provider)
         if offered is not None:
             return Target(offered, name, name)
         if default_provider in self._providers and default_provider is not None:

@@ -34,6 +34,15 @@ class Admission:
             if request.header(name) is None:
                 raise InvalidField("this header is required", name.decode("ascii"), "missing_required_header")
 
+    def check_origin(self, request: Request) -> None:
+        """Raises Forbidden for a web page's request from an origin that may not call.
+
+        Browsers send a page's POST without asking first where it looks like a form's, and only hide the answer (Fetch
+        standard, "simple requests"): any page could spend the keys of a gateway on its reader's machine.
+        """
+        if request.header(b"origin") is not None and self.allowed_origin(request) is None:
+            raise Forbidden("pages of this origin may not call this gateway (client.allowed_origins)", param="origin")
+
     def allowed_origin(self, request: Request) -> bytes | None:
         """The value of Access-Control-Allow-Origin; None where the request comes from no page that may call."""
         origin = request.header(b"origin")

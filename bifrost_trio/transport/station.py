@@ -26,6 +26,7 @@ class Transport:
         routes: Iterable[Route],
         admission: Admission | None = None,
     ) -> None:
+        self._origins = admission or Admission()
         self._admission = admission if admission is not None and admission.needed else None
         self._routes: dict[str, list[Route]] = {}
         for found in inference_routes:
@@ -51,6 +52,8 @@ class Transport:
                 sink = self._admission.readable(request, sink)
                 self._check_headers(self._admission, request)
             route = self._find(request)
+            if not route.open:
+                self._origins.check_origin(request)
             await route.handler(request, body, sink)
         except Exception as problem:
             error = as_gateway_error(problem)

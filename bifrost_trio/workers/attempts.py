@@ -11,7 +11,7 @@ from typing import Protocol
 import trio
 
 from bifrost_trio.errors import GatewayError, KeysExhausted, ProviderError, Retry
-from bifrost_trio.types import Attempt, Call, Reply, WholeAnswer
+from bifrost_trio.types import Attempt, Call, Options, Reply, WholeAnswer
 from bifrost_trio.workers.keys import Key, Keys
 from bifrost_trio.workers.pool import Worker, WorkerPool
 from bifrost_trio.workers.rotation import Rotation
@@ -64,7 +64,7 @@ class Attempts:
 
     async def __call__(self, call: Call, reply: Reply) -> None:
         assert call.target is not None
-        key = self.keys.choose(call.target.model, call.options)
+        key = self.keys.choose(call.target.model, _own_options(call))
         assert key is not None
         worker = self.pool.borrow_nowait() or await self._wait(call)
         try:
@@ -143,7 +143,7 @@ class Attempts:
         now = trio.current_time()
         error.forget_frames()
         rotation.note(key, error, now)
-        other = rotation.fresh(partial(self.keys.choose, call.target.model, call.options), now)
+        other = rotation.fresh(partial(self.keys.choose, call.target.model, _own_options(call)), now)
         if other is not None:
             return other, 0.0
         soonest = rotation.again(now, back_off)
@@ -164,3 +164,8 @@ class Attempts:
         exhausted = KeysExhausted(f"provider {self.provider.name} refused every key that was tried: {error.message}")
         exhausted.provider = self.provider.name
         return exhausted
+
+
+def _own_options(call: Call) -> Options | None:
+    """A key that the caller named or brought belongs to the provider that it asked for, and to no fallback."""
+    return call.options if not call.fallback else None

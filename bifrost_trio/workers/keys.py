@@ -64,7 +64,7 @@ class Keys:
         Forbidden for a caller's own key where that is not allowed.
         """
         if options is not None and (options.direct_key or options.key_id or options.key_name):
-            key = self._asked_for(options)
+            key = self._asked_for(options, model)
             return None if key.name in spent else key
         keys, reserve = self._eligible.get(model) or self._look_up(model)
         if spent:
@@ -100,7 +100,7 @@ class Keys:
                 return key
         return keys[-1]
 
-    def _asked_for(self, options: Options) -> Key:
+    def _asked_for(self, options: Options, model: str) -> Key:
         if options.direct_key:
             if not self.direct:
                 raise Forbidden("this gateway does not take a provider's key from its callers", param="x-bf-direct-key")
@@ -108,6 +108,8 @@ class Keys:
         wanted, header = (options.key_id, "x-bf-api-key-id") if options.key_id else (options.key_name, "x-bf-api-key")
         for key in self.keys:
             if wanted == (key.id if options.key_id else key.name):
+                if not key.allows(model):
+                    raise InvalidField(f"key {wanted!r} may not serve this model", header)
                 return key
         raise InvalidField(f"provider {self.provider} has no key {wanted!r}", header)
 

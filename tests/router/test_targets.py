@@ -48,7 +48,7 @@ NAMES: list[tuple[str, str | None, str, bool]] = [
     ("claude", None, "anthropic/claude", False),
     ("claude", "openai", "anthropic/claude", False),
     ("fast", None, "openai/fast", False),
-    ("fast", "anthropic", "openai/fast", False),
+    ("fast", "anthropic", "anthropic/fast", False),
     ("never-heard-of", "openai", "openai/never-heard-of", False),
     ("llama/big", "openai", "openai/llama/big", False),
     ("claude-2", None, "anthropic/claude-2", True),
@@ -116,3 +116,12 @@ async def test_the_lists_are_waited_for_together(autojump_clock: trio.testing.Mo
             nursery.start_soon(targets.find, name)
     assert sorted(lists.asked) == sorted(CONFIGURED)
     assert trio.current_time() == pytest.approx(1.0)
+
+
+async def test_a_name_leads_where_the_newest_lists_say() -> None:
+    """What was resolved before a list was known is not kept once it is."""
+    models = ModelLists(CONFIGURED, {name: Lists().of(name) for name in CONFIGURED})  # type: ignore[misc]
+    targets = Targets(CONFIGURED, models)
+    assert str(targets.known("claude-2", "openai")) == "openai/claude-2"
+    await models.refresh()
+    assert str(targets.known("claude-2", "openai")) == "anthropic/claude-2"

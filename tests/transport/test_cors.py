@@ -149,10 +149,14 @@ async def test_a_request(
     allowed: str | None,
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """A page that may not call is answered as a program is: it is the browser that keeps the answer from it."""
-    async with gateway_in_memory(settings) as gateway:
+    """A page that may not call is refused before it costs anything: its browser would only hide the answer from it."""
+    upstream = ScriptedUpstream()
+    async with gateway_in_memory(settings, upstream) as gateway:
         answer = await gateway.client().post(path, data, {"origin": origin} if origin else {})
-        assert answer.status == status
+        if origin and not allowed and status != 404:
+            assert (answer.status, upstream.requests) == (403, [])
+        else:
+            assert answer.status == status
         assert answer.headers.get("access-control-allow-origin") == allowed
         assert ("access-control-expose-headers" in answer.headers) == (allowed is not None)
         await gateway.quiet()

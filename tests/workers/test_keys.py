@@ -199,3 +199,13 @@ def test_a_long_name_is_not_repeated_whole() -> None:
     with pytest.raises(NoEligibleKey) as caught:
         Keys("p", [Key("a", SECRET, allows=lambda model: False)]).choose("m" * 1_000_000)
     assert len(caught.value.message) < 1000
+
+
+def test_a_pinned_key_serves_no_model_that_it_may_not() -> None:
+    options = Options()
+    options.key_name = "small"
+    keys = Keys("openai", [Key("small", "sk-1", allows=lambda model: model == "mini"), Key("all", "sk-2")])
+    assert keys.choose("mini", options) is keys.keys[0]
+    with pytest.raises(InvalidField, match="may not serve") as raised:
+        keys.choose("large", options)
+    assert raised.value.param == "x-bf-api-key"
