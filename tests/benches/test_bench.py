@@ -33,7 +33,7 @@ def _package() -> ModuleType:
 
 _package()
 
-from benches import gateways, processes, report  # noqa: E402
+from benches import gateways, home, processes, report, soak  # noqa: E402
 from benches.measure import Loaded, Point, Sitting  # noqa: E402
 from benches.workloads import WORKLOADS  # noqa: E402
 
@@ -189,6 +189,60 @@ class TestProcesses:
         with processes.pinned(min(before)):
             assert os.sched_getaffinity(0) == {min(before)}
         assert os.sched_getaffinity(0) == before
+
+
+METRICS = """# TYPE bifrost_tasks gauge
+bifrost_tasks 11.0
+bifrost_poller_sockets 3.0
+bifrost_poller_waiting 0.0
+bifrost_upstream_connections{origin="127.0.0.1:1",provider="openai",state="idle"} 1.0
+bifrost_upstream_connections{origin="127.0.0.1:1",provider="backup",state="idle"} 1.0
+bifrost_upstream_connections{origin="127.0.0.1:1",provider="openai",state="busy"} 0.0
+bifrost_client_connections{state="idle"} 0.0
+bifrost_client_connections{state="busy"} 1.0
+bifrost_workers_busy{provider="openai"} 0.0
+bifrost_workers_waiting{provider="openai"} 0.0
+bifrost_active_requests 0.0
+bifrost_body_bytes 0.0
+bifrost_begun_requests_total 7.0
+bifrost_settled_requests_total 7.0
+bifrost_settle_failures_total 0.0
+"""
+
+
+class TestSoak:
+    def test_more_idle_connections_to_providers_are_home(self) -> None:
+        idle = 'provider="openai",state="idle"} '
+        after = METRICS.replace(f"{idle}1.0", f"{idle}31.0").replace("poller_sockets 3.0", "poller_sockets 33.0")
+        assert home.compare(home.totals(METRICS), home.totals(after), home.HELD) == []
+
+    @pytest.mark.parametrize(
+        ("was", "is_now", "named"),
+        [
+            ("bifrost_tasks 11.0", "bifrost_tasks 12.0", "tasks"),
+            ("bifrost_poller_sockets 3.0", "bifrost_poller_sockets 4.0", "sockets of the poller"),
+            ('{state="idle"} 0.0', '{state="idle"} 1.0', "client connections"),
+            ('state="busy"} 0.0', 'state="busy"} 1.0', "upstream connections"),
+            ('bifrost_workers_busy{provider="openai"} 0.0', 'bifrost_workers_busy{provider="openai"} 1.0', "workers"),
+            ("bifrost_settled_requests_total 7.0", "bifrost_settled_requests_total 6.0", "begun, not settled"),
+        ],
+    )
+    def test_what_is_away_is_named(self, was: str, is_now: str, named: str) -> None:
+        assert was in METRICS
+        [line] = home.compare(home.totals(METRICS), home.totals(METRICS.replace(was, is_now)), home.HELD)
+        assert line.startswith(named)
+
+    @pytest.mark.parametrize("name", [name for held in home.HELD for name in (*held.metrics, *held.less)])
+    def test_a_metric_that_is_gone_is_no_zero(self, name: str) -> None:
+        found = home.totals(METRICS)
+        del found[name]
+        with pytest.raises(home.Absent, match="/metrics does not have"):
+            home.compare(found, found, home.HELD)
+
+    @pytest.mark.parametrize(("second", "reasons"), [(104, 0), (106, 1), (94, 1)])
+    def test_memory_that_moved_is_a_reason(self, second: int, reasons: int) -> None:
+        turns = [soak.Turn(n * 1000, 0, 0, (100 if n <= 55 else second) << 20, 11) for n in range(1, 101)]
+        assert len(soak.moved(turns)) == reasons
 
 
 def test_models_and_paths_are_what_each_gateway_calls_them() -> None:
