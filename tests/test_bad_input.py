@@ -231,18 +231,56 @@ async def test_a_large_body_is_scanned_as_it_comes(autojump_clock: trio.testing.
         await gateway.quiet()
 
 
+BIG = b"POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\ncontent-length: %d\r\n\r\n"
+
+
 async def test_bodies_share_their_memory(autojump_clock: trio.testing.MockClock) -> None:
+    """What has come counts, so that two that fit one by one do not fit together."""
     settings = {**SETTINGS, "server": {"memory_budget_in_mb": 1}}
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\ncontent-length: 600000\r\n\r\n"
+    half = b'{"model":"' + b"m" * 500_000
     async with gateway_in_memory(settings, ScriptedUpstream(MockProvider())) as gateway:
-        first, second = gateway.client(), gateway.client()
-        await first.send_raw(head + b"{")
+        first, second, third = gateway.client(), gateway.client(), gateway.client()
+        for client in (first, second):
+            await client.send_raw(BIG % 600_000 + b"{")
         await trio.testing.wait_all_tasks_blocked()
-        await second.send_raw(head + b"{")
+        for client in (first, second):
+            await client.send_raw(half[1:])
         answer = await second.read_answer()
         assert (answer.status, answer.headers["retry-after"]) == (503, "1")
-        first.hang_up()
-        second.hang_up()
+        # And one that cannot fit any more is told before it has come in vain.
+        await third.send_raw(BIG % 600_000 + b"{")
+        answer = await third.read_answer()
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        for client in (first, second, third):
+            client.hang_up()
+        await gateway.quiet()
+        assert gateway.running.assembly.budget.statistics().in_flight == 0
+
+
+async def test_promises_take_no_memory(autojump_clock: trio.testing.MockClock) -> None:
+    """Those who declare large bodies and send a byte now and then stand in nobody's way, and not for long."""
+    async with gateway_in_memory(SETTINGS, ScriptedUpstream(MockProvider())) as gateway, trio.open_nursery() as nursery:
+        dripping = [gateway.client() for _ in range(12)]
+        for client in dripping:
+            await client.send_raw(BIG % 100_000_000 + b"{")
+        await trio.testing.wait_all_tasks_blocked()
+        body = json.dumps({**CHAT, "user": "u" * 2_000_000}).encode()
+        honest = gateway.client()
+        await honest.send_raw(BIG % len(body) + body)
+        assert (await honest.read_answer()).status == 200
+
+        async def drip() -> None:
+            await trio.sleep(25)
+            for client in dripping:
+                await client.send_raw(b" ")
+
+        nursery.start_soon(drip)
+        for client in dripping:
+            answer = await client.read_answer()
+            assert (answer.status, answer.json["error"]["code"]) == (408, "body_timeout")
+            client.hang_up()
+        assert trio.current_time() == pytest.approx(30, abs=1)
+        honest.hang_up()
         await gateway.quiet()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from email.utils import formatdate
 
@@ -20,10 +19,6 @@ LINGER_SECONDS = 2.0
 LINGER_BYTES = 1024 * 1024
 """How long, and for how much, a connection that ends before its request was read goes on reading: closing at once
 would reset it and take the answer away from the client (RFC 9112 section 9.6)."""
-
-LARGE_BODY, SLOWEST_BODY = 64 * 1024, 16 * 1024
-"""Bytes that a head promises, and bytes a second that such a body has to come at on the whole, beside `Timeouts.body`
-seconds that it has anyway: what was promised is memory that others wait for."""
 
 _date = (0, (b"date", b""))
 
@@ -51,7 +46,6 @@ class Http1Connection:
         "_answered",
         "_application",
         "_begun",
-        "_body_until",
         "_cancel",
         "_channel",
         "_chunked",
@@ -73,7 +67,6 @@ class Http1Connection:
         self._cancel = trio.CancelScope().cancel
         self._answered = False
         self._begun = False
-        self._body_until = math.inf
         self._chunked = True
         self._continue = False
         self._head = False
@@ -152,9 +145,6 @@ class Http1Connection:
         self._head = request.method == "HEAD"
         self._chunked = request.minor_version == 1
         self._continue = request.expect_continue
-        self._body_until = math.inf
-        if (request.content_length or 0) > LARGE_BODY:
-            self._body_until = trio.current_time() + self._timeouts.body
         self._keep_alive = request.keep_alive
         if request.complete:
             self._channel.arm(self._cancel)
@@ -196,25 +186,24 @@ class Http1Connection:
             await self._write(CONTINUE)
         while not reader.body_complete:
             try:
-                data = await self._channel.receive(self._patience())
+                data = await self._channel.receive(self._timeouts.body)
             except trio.TooSlowError:
                 raise RequestTimeout("the body of the request did not come in time", code="body_timeout") from None
             except (OSError, trio.ClosedResourceError):
                 raise ClientGone("the client's connection broke within its request") from None
             if not data:
                 raise ClientGone("the client closed its connection within its request")
-            self._body_until += len(data) / SLOWEST_BODY
             piece = reader.feed_body(data)
             if piece:
                 return piece
         self._channel.arm(self._cancel)
         return b""
 
-    def _patience(self) -> float:
-        """Seconds for the next bytes of the body."""
-        return max(min(self._body_until - trio.current_time(), self._timeouts.body), 0.0)
-
     # --- the answer ---
+
+    @property
+    def blocked(self) -> float:
+        return self._channel.blocked
 
     async def send(self, status: int, headers: Headers, body: bytes) -> None:
         keep_alive = self._stays()

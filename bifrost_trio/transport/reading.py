@@ -7,13 +7,21 @@ from dataclasses import dataclass
 import trio
 
 from bifrost_trio._wire import Envelope, Scanner
-from bifrost_trio.errors import BodyTooLarge, MemoryFull, UnsupportedMediaType
+from bifrost_trio.errors import BodyTooLarge, MemoryFull, RequestTimeout, UnsupportedMediaType
 from bifrost_trio.types import Body, Request
 
 __all__ = ["BodyBudget", "BodyStatistics", "Reading", "check_media_type"]
 
 SCANNED_AT_ONCE = 1024 * 1024
 """Bytes scanned without letting other calls run: less than a millisecond."""
+
+AHEAD = 256 * 1024
+"""Bytes of the budget that a body may hold beyond those that have come: what a few reads bring. A promise alone takes
+no memory from others."""
+
+SLOWEST_BODY = 4 * 1024
+"""Bytes a second that a body has to come at, or it is given up as soon as it lags by the longest silence: 32 kbit/s is
+below the poorest line, and bodies that drip hold memory that others wait for."""
 
 RETRY_AFTER_MEMORY = 1.0
 """Seconds that a client is told to wait when the bodies in flight have used up their memory."""
@@ -34,15 +42,21 @@ class BodyBudget:
     Bodies that came whole with their head are not counted: a connection holds at most one, of 64 KiB.
     """
 
-    def __init__(self, largest: int = 100 * 1024 * 1024, limit: int = 1024 * 1024 * 1024) -> None:
+    def __init__(
+        self, largest: int = 100 * 1024 * 1024, limit: int = 1024 * 1024 * 1024, patience: float = 30.0
+    ) -> None:
+        """``patience``: seconds by which a body may lag behind `SLOWEST_BODY`."""
+        # These three may be changed at any time; what was reserved stays reserved.
         self.largest = largest
         self.limit = limit
+        self.patience = patience
         self._in_flight = 0
         self._refused = 0
 
-    def reserve(self, size: int) -> None:
-        """Raises MemoryFull."""
-        if self._in_flight + size > self.limit:
+    def reserve(self, size: int, promised: int = 0) -> None:
+        """``promised`` bytes have to fit as well, and are not reserved: they would have come in vain. Raises
+        MemoryFull."""
+        if self._in_flight + max(size, promised) > self.limit:
             self._refused += 1
             raise MemoryFull(
                 "the gateway has no memory for another large body just now",
@@ -85,19 +99,33 @@ class Reading:
         self._budget.release(self.reserved)
         self.reserved = 0
 
-    def _reserve(self, size: int) -> None:
-        if size > self._budget.largest:
-            raise BodyTooLarge(f"the body is larger than {self._budget.largest} bytes", code="body_too_large")
+    def _reserve(self, came: int, length: int | None) -> None:
+        """What has come, and of what is to come one step."""
+        if came > self._budget.largest:
+            raise self._too_large()
+        size = came if length is None else max(came, min(length, came + AHEAD))
         if size > self.reserved:
-            self._budget.reserve(size - self.reserved)
+            self._budget.reserve(size - self.reserved, (length or 0) - self.reserved)
             self.reserved = size
+
+    def _too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(f"the body is larger than {self._budget.largest} bytes", code="body_too_large")
 
     async def read(self, first: bytes, length: int | None, body: Body) -> tuple[bytes, Envelope]:
         """The whole body and its envelope.
 
         ``length`` is what the head promised, None where it did not say. Raises RequestError, MemoryFull, ClientGone.
         """
-        self._reserve(length or len(first))
+        if length is not None and length > self._budget.largest:
+            raise self._too_large()
+        self._reserve(0, length)
+        with trio.move_on_after(self._budget.patience) as scope:
+            return await self._read(first, length, body, scope)
+        raise RequestTimeout("the body of the request came too slowly", code="body_timeout")
+
+    async def _read(
+        self, first: bytes, length: int | None, body: Body, scope: trio.CancelScope
+    ) -> tuple[bytes, Envelope]:
         scanner = Scanner()
         pieces = []
         size = unyielded = 0
@@ -106,7 +134,10 @@ class Reading:
             if piece:
                 pieces.append(piece)
                 size += len(piece)
-                self._reserve(size)
+                self._reserve(size, length)
+                # What came fast earns no leave to drip afterwards.
+                latest = trio.current_time() + self._budget.patience
+                scope.deadline = min(scope.deadline + len(piece) / SLOWEST_BODY, latest)
                 for start in range(0, len(piece), SCANNED_AT_ONCE):
                     scanner.feed(piece[start : start + SCANNED_AT_ONCE])
                 unyielded += len(piece)

@@ -88,16 +88,16 @@ async def test_a_body_in_chunks(size: int, autojump_clock: trio.testing.MockCloc
 
 
 async def test_a_slow_client_that_keeps_sending(autojump_clock: trio.testing.MockClock) -> None:
-    """The limits are on silence within a body, not on its length in time."""
-    sent = post({**CHAT, "stream": False})
+    """The limits are on silence within a body and on its pace, not on its length in time."""
+    body = json.dumps({**CHAT, "user": "u" * 1_500_000}).encode()
     async with gateway_in_memory() as gateway:
         client = gateway.client()
-        head, body = sent[: -len(json.dumps(CHAT))], sent[-len(json.dumps(CHAT)) :]
-        await client.send_raw(head)
-        for start in range(0, len(body), 10):
+        await client.send_raw(post(CHAT).partition(b"content-length")[0] + b"content-length: %d\r\n\r\n" % len(body))
+        for start in range(0, len(body), 125_000):
             await trio.sleep(25)
-            await client.send_raw(body[start : start + 10])
+            await client.send_raw(body[start : start + 125_000])
         assert (await client.read_answer()).status == 200
+        assert trio.current_time() > 300
         await gateway.quiet()
 
 

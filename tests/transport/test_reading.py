@@ -10,9 +10,17 @@ import trio
 import trio.testing
 
 from bifrost_trio._wire import RequestReader
-from bifrost_trio.errors import BodyTooLarge, ClientGone, GatewayError, MalformedJson, MemoryFull, UnsupportedMediaType
+from bifrost_trio.errors import (
+    BodyTooLarge,
+    ClientGone,
+    GatewayError,
+    MalformedJson,
+    MemoryFull,
+    RequestTimeout,
+    UnsupportedMediaType,
+)
 from bifrost_trio.transport import BodyBudget
-from bifrost_trio.transport.reading import Reading, check_media_type
+from bifrost_trio.transport.reading import AHEAD, SLOWEST_BODY, Reading, check_media_type
 from bifrost_trio.types import Request
 
 BODY = json.dumps({"model": "openai/m", "stream": True, "fallbacks": ["a/b"], "x": "Grüße " * 9}).encode()
@@ -31,6 +39,19 @@ class Pieces:
             return piece
         if self._error is not None:
             raise self._error
+        return b""
+
+
+class Paced:
+    """A body whose pieces come at these times."""
+
+    def __init__(self, *pieces: tuple[float, bytes]) -> None:
+        self._pieces = iter(pieces)
+
+    async def receive(self) -> bytes:
+        for when, piece in self._pieces:
+            await trio.sleep_until(when)
+            return piece
         return b""
 
 
@@ -131,6 +152,54 @@ async def test_the_memory_of_all(autojump_clock: trio.testing.MockClock) -> None
         reading.release()
     assert budget.statistics().in_flight == 0
     assert (await second.read(b"", 51, Pieces([b'{"model":"m"}'])))[0] == b'{"model":"m"}'
+
+
+async def test_a_promise_holds_no_more_than_one_step(autojump_clock: trio.testing.MockClock) -> None:
+    budget = BodyBudget(largest=10_000_000, limit=10_000_000)
+    readings = [Reading(budget) for _ in range(20)]
+    for reading in readings:
+        with pytest.raises(ClientGone):
+            await reading.read(b"{", 5_000_000, Pieces([], ClientGone("left")))
+        assert reading.reserved == 1 + AHEAD
+    for reading in readings[1:]:
+        reading.release()
+    # What has come is held, and never more than was promised.
+    with pytest.raises(ClientGone):
+        await readings[1].read(b"", 5_000_000, Pieces([b'{"a":"' + b"b" * 4_999_000], ClientGone("left")))
+    assert readings[1].reserved == 5_000_000
+    with pytest.raises(MemoryFull):
+        await readings[2].read(b"{", 5_000_000, Pieces([]))
+    assert readings[2].reserved == 0
+
+
+# --- time -------------------------------------------------------------------------------------------------------------
+
+SOME = b" " * (10 * SLOWEST_BODY)
+TOO_SLOW: dict[str, tuple[float, list[tuple[float, bytes]]]] = {
+    "nothing": (30, []),
+    "a byte now and then": (30, [(25, b"{")]),
+    "fast, then dripping": (31, [(1, SOME * 50), *((25 * n, b" ") for n in range(1, 100))]),
+    "half the pace": (40, [(20 * n, SOME) for n in range(100)]),
+}
+
+
+@pytest.mark.parametrize(("seconds", "pieces"), TOO_SLOW.values(), ids=TOO_SLOW)
+async def test_too_slow(
+    seconds: float, pieces: list[tuple[float, bytes]], autojump_clock: trio.testing.MockClock
+) -> None:
+    reading = Reading(BodyBudget())
+    with pytest.raises(RequestTimeout) as raised:
+        await reading.read(b"", 50_000_000, Paced(*pieces, (1e9, b"")))
+    assert (raised.value.status, raised.value.code) == (408, "body_timeout")
+    assert trio.current_time() == pytest.approx(seconds, abs=1)
+
+
+async def test_a_poor_line_may_take_hours(autojump_clock: trio.testing.MockClock) -> None:
+    body = b'{"model":"m","x":"' + b"a" * 100_000_000 + b'"}'
+    size = 25 * SLOWEST_BODY
+    pieces = [(24.0 * n, body[start : start + size]) for n, start in enumerate(range(0, len(body), size), 1)]
+    assert len((await Reading(BodyBudget(2**30)).read(b"", len(body), Paced(*pieces)))[0]) == len(body)
+    assert trio.current_time() > 6 * 3600
 
 
 async def test_a_body_that_is_none_is_refused_as_soon_as_it_is_seen(autojump_clock: trio.testing.MockClock) -> None:
