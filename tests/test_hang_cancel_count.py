@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ import trio.testing
 from bifrost_trio.errors import ClientLeft
 from bifrost_trio.library import Gateway
 from bifrost_trio.plugins import Answer, Plugin
+from bifrost_trio.sockets import Poller
 from bifrost_trio.testing import (
     Client,
     Connecting,
@@ -26,6 +29,7 @@ from bifrost_trio.testing import (
     whole,
 )
 from bifrost_trio.types import Call, State
+from bifrost_trio.upstream import Dial, Resolver, direct_dial
 
 CHAT: dict[str, Any] = {"model": "openai/m", "messages": [{"role": "user", "content": "Hello"}]}
 STREAM = {**CHAT, "stream": True}
@@ -36,6 +40,7 @@ ANSWER = {
     "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4},
 }
 ANTHROPIC = {"model": "openai/m", "max_tokens": 9, "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
+LARGE = {**CHAT, "messages": [{"role": "user", "content": "x" * 2_000_000}]}
 
 
 def frame(delta: dict[str, Any], finish: str | None = None, usage: dict[str, int] | None = None) -> bytes:
@@ -76,6 +81,23 @@ class HangsAfter(Plugin):
             type(self).left += 1
 
 
+class NameUnknown(ScriptedUpstream):
+    """Its host's look-up hangs, in its thread, until the test is over."""
+
+    def __init__(self, *answers: Any, connecting: Connecting = Connecting.AT_ONCE) -> None:
+        super().__init__(*answers, connecting=connecting)
+        self.asked: SimpleQueue[str] = SimpleQueue()
+        self.over: SimpleQueue[None] = SimpleQueue()
+
+    def dial(self, poller: Poller) -> Dial:
+        def look_up(host: str, port: int) -> list[Any]:
+            self.asked.put(host)
+            self.over.get(timeout=10)
+            raise OSError("no such host")
+
+        return direct_dial(poller, Resolver(look_up))
+
+
 @dataclass
 class Case:
     """Where it hangs: what the upstream plays, how it connects, what the client sends, the configuration."""
@@ -90,6 +112,21 @@ class Case:
     """Entries in the trail of the call that was hung up on."""
     kept: int = 0
     """Connections to the provider that are idle afterwards."""
+    unknown: bool = False
+    """Whether the name of the provider's host is looked up, and that hangs."""
+
+    @contextmanager
+    def upstream(self) -> Iterator[ScriptedUpstream]:
+        if not self.unknown:
+            yield ScriptedUpstream(*self.answers, connecting=self.connecting)
+            return
+        upstream = NameUnknown()
+        try:
+            yield upstream
+            # The thread runs on the real clock, and may only now have begun.
+            assert upstream.asked.get(timeout=5) == "openai.test"
+        finally:
+            upstream.over.put(None)
 
 
 def network(**values: Any) -> dict[str, Any]:
@@ -106,7 +143,10 @@ CASES = {
     "workers: back-off": Case(
         [whole({"error": {"message": "down"}}, status=500)], settings=network(retry_backoff_initial=5000), kept=1
     ),
+    "upstream: looking up the host": Case(unknown=True),
     "upstream: connecting": Case(connecting=Connecting.HANGS),
+    "upstream: the TLS handshake": Case(connecting=Connecting.DEAF, settings=network(base_url="https://openai.test")),
+    "upstream: sending a large request": Case(connecting=Connecting.DEAF, body=LARGE),
     "upstream: before the head": Case([b""]),
     "upstream: within the head": Case([HEAD[:40]]),
     "upstream: behind the head of a whole answer": Case([HEAD], body=CHAT),
@@ -116,6 +156,9 @@ CASES = {
     "providers: within an event before the first output": Case([streamed([CHUNKS[1][:30]], end=End.STALL)]),
     "providers: behind the first output": Case([streamed(CHUNKS, end=End.STALL)]),
     "providers: within an event behind it": Case([streamed([*CHUNKS, CHUNKS[1][:30]], end=End.STALL)]),
+    "providers: a translated whole answer": Case(
+        [HEAD + b'{"id":"c"'], body={**ANTHROPIC, "stream": False}, path="/anthropic/v1/messages"
+    ),
     "providers: a translated stream": Case(
         [streamed(CHUNKS, end=End.STALL)], body=ANTHROPIC, path="/anthropic/v1/messages"
     ),
@@ -151,44 +194,44 @@ def settled(gateway: MemoryGateway) -> int:
 async def test_a_client_leaves(
     case: Case, leave: Callable[[Client], Awaitable[None]], autojump_clock: trio.testing.MockClock
 ) -> None:
-    upstream = ScriptedUpstream(*case.answers, connecting=case.connecting)
     watch = Watch(case.hook)
-    async with gateway_in_memory(case.settings, upstream, plugins=[watch]) as gateway:
-        client = gateway.client()
-        await client.send_raw(rendered(case))
-        # Long enough for every step before the hang, and shorter than every limit and the first comment.
-        await trio.sleep(1)
-        assert gateway.running.assembly.inference.statistics().open == 1
-        began = trio.current_time()
-        await leave(client)
-        await gateway.quiet()
-        assert trio.current_time() - began <= 0.1
-        assert settled(gateway) == 1
-        for call in watch.calls:
-            assert call.outcome.state is State.CANCELLED
-            assert len(call.trail) == case.attempts
-        assert upstream.statistics().open == case.kept
+    with case.upstream() as upstream:
+        async with gateway_in_memory(case.settings, upstream, plugins=[watch]) as gateway:
+            client = gateway.client()
+            await client.send_raw(rendered(case))
+            # Long enough for every step before the hang, and shorter than every limit and the first comment.
+            await trio.sleep(1)
+            assert gateway.running.assembly.inference.statistics().open == 1
+            began = trio.current_time()
+            await leave(client)
+            await gateway.quiet()
+            assert trio.current_time() - began <= 0.1
+            assert settled(gateway) == 1
+            for call in watch.calls:
+                assert call.outcome.state is State.CANCELLED
+                assert len(call.trail) == case.attempts
+            assert upstream.statistics().open == case.kept
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 async def test_a_program_cancels(case: Case, autojump_clock: trio.testing.MockClock) -> None:
     if case.path != "/v1/chat/completions":
         pytest.skip("the library speaks the native route's language alone")
-    upstream = ScriptedUpstream(*case.answers, connecting=case.connecting)
     watch = Watch(case.hook)
-    async with trio.open_nursery() as nursery:
-        upstream.attach(nursery)
-        config = config_for_tests(case.settings)
-        async with Gateway(config, dial=upstream.dial, make_plugins=lambda entries: [watch]) as gateway:
-            with trio.move_on_after(1) as scope:
-                await ask(gateway, case.body)
-            assert scope.cancelled_caught
-            await trio.testing.wait_all_tasks_blocked()
-            assert gateway.running.assembly.inference.statistics().open == 0
-            assert gateway.running.assembly.inference.statistics().settled == 1
-            assert gateway.running.assembly.attempts["openai"].pool.statistics().busy == 0
-        assert all(call.outcome.state is State.CANCELLED for call in watch.calls)
-        nursery.cancel_scope.cancel()
+    with case.upstream() as upstream:
+        async with trio.open_nursery() as nursery:
+            upstream.attach(nursery)
+            config = config_for_tests(case.settings)
+            async with Gateway(config, dial=upstream.dial, make_plugins=lambda entries: [watch]) as gateway:
+                with trio.move_on_after(1) as scope:
+                    await ask(gateway, case.body)
+                assert scope.cancelled_caught
+                await trio.testing.wait_all_tasks_blocked()
+                assert gateway.running.assembly.inference.statistics().open == 0
+                assert gateway.running.assembly.inference.statistics().settled == 1
+                assert gateway.running.assembly.attempts["openai"].pool.statistics().busy == 0
+            assert all(call.outcome.state is State.CANCELLED for call in watch.calls)
+            nursery.cancel_scope.cancel()
 
 
 async def ask(gateway: Gateway, body: dict[str, Any]) -> None:
