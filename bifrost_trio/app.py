@@ -98,6 +98,7 @@ class RunningGateway:
         self.poller = poller
         self.telemetry = telemetry
         self._assembly: Assembly | None = None
+        self._budget = BodyBudget()
         self._nursery = nursery
         self._dial = dial
         self._make_plugins = make_plugins
@@ -120,10 +121,17 @@ class RunningGateway:
             await _close(plugins)
             raise
         old, self._assembly = self._assembly, assembly
+        self._limit_bodies(config)
         self.telemetry.log_calls = config.client.enable_logging
         self.telemetry.watch(assembly, poller=self.poller, plugins=assembly.chain)
         if old is not None:
-            self._nursery.start_soon(_retire, old)
+            self._nursery.start_soon(_retire, old, self.telemetry)
+
+    def _limit_bodies(self, config: Config) -> None:
+        # One budget for as long as the process lives: bodies that came before a reload take the same memory.
+        self._budget.largest = config.client.max_request_body_size_mb * 2**20
+        self._budget.limit = config.server.memory_budget_in_mb * 2**20
+        self._budget.patience = config.server.body_timeout_in_seconds
 
     def _assemble(self, config: Config, plugins: list[Plugin]) -> Assembly:
         context_of = cache(client_context)
@@ -135,15 +143,14 @@ class RunningGateway:
         models = ModelLists(configured_models(config.providers), asks)
         targets = Targets(providers, models)
         path, chain = stack(targets, plugins, attempts, self._nursery)
-        budget = BodyBudget(config.client.max_request_body_size_mb * 2**20, config.server.memory_budget_in_mb * 2**20)
         interval = config.server.stream_comment_after_seconds
         heartbeat = Heartbeat(interval, self._nursery) if interval else None
         may_forward = config.client.header_filter_config.allows
-        inference = Inference(path, self.telemetry.settle, budget, may_forward, heartbeat)
+        inference = Inference(path, self.telemetry.settle, self._budget, may_forward, heartbeat)
         client = config.client
         admission = Admission(client.required_headers, client.allowed_origins, client.allowed_headers)
         transport = Transport(inference, inference_routes(), self._other_routes(models), admission)
-        return Assembly(config, transport, inference, models, attempts, providers, tuple(plugins), chain, budget)
+        return Assembly(config, transport, inference, models, attempts, providers, tuple(plugins), chain, self._budget)
 
     def _other_routes(self, models: ModelLists) -> list[Route]:
         listing = Listing(models.refresh, models.all)
@@ -189,7 +196,7 @@ async def _opened(plugins: list[Plugin]) -> list[Plugin]:
     return plugins
 
 
-async def _retire(assembly: Assembly) -> None:
+async def _retire(assembly: Assembly, telemetry: Telemetry) -> None:
     """Stations that a reload has replaced: their idle connections close now, their plugins after the last call."""
     for provider in assembly.providers.values():
         provider.close()
@@ -197,6 +204,7 @@ async def _retire(assembly: Assembly) -> None:
         await assembly.inference.wait_idle()
     finally:
         await _close(assembly.plugins)
+        telemetry.retire(assembly)
 
 
 async def _close(plugins: Sequence[Plugin]) -> None:

@@ -19,7 +19,9 @@ __all__ = [
     "Statistics",
     "families_of",
     "read_assembly",
+    "read_bodies",
     "read_poller",
+    "read_retiring",
     "read_server",
 ]
 
@@ -167,10 +169,6 @@ def read_assembly(assembly: Assembly, plugins: Statistics[PluginFacts] | None) -
     calls = assembly.inference.statistics()
     yield names.ACTIVE, (), calls.open
     yield names.BEGUN, (), calls.open + calls.settled
-    bodies = assembly.budget.statistics()
-    yield names.BODY_BYTES, (), bodies.in_flight
-    yield names.BODY_LIMIT, (), bodies.limit
-    yield names.BODY_REFUSED, (), bodies.refused
     for provider, attempts in assembly.attempts.items():
         yield from _read_workers(provider, attempts.pool.statistics())
     for name, source in assembly.providers.items():
@@ -181,6 +179,19 @@ def read_assembly(assembly: Assembly, plugins: Statistics[PluginFacts] | None) -
         yield names.PLUGINS_LATE, (), hooks.late
         for plugin, errors in hooks.errors.items():
             yield names.PLUGIN_ERRORS, (plugin,), errors
+
+
+def read_retiring(assembly: Assembly, plugins: Statistics[PluginFacts] | None) -> Iterator[Fact]:
+    """What calls that are still open hold; no new one finds a place there."""
+    for fact in read_assembly(assembly, plugins):
+        if fact[0] is not names.WORKERS_LIMIT and fact[0] is not names.WORKERS_IDLE:
+            yield fact
+
+
+def read_bodies(bodies: BodyFacts) -> Iterator[Fact]:
+    yield names.BODY_BYTES, (), bodies.in_flight
+    yield names.BODY_LIMIT, (), bodies.limit
+    yield names.BODY_REFUSED, (), bodies.refused
 
 
 def _read_workers(provider: str, workers: WorkerFacts) -> Iterator[Fact]:

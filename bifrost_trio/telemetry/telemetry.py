@@ -30,7 +30,9 @@ from bifrost_trio.telemetry.sources import (
     Statistics,
     families_of,
     read_assembly,
+    read_bodies,
     read_poller,
+    read_retiring,
     read_server,
 )
 from bifrost_trio.telemetry.tally import Tally
@@ -80,6 +82,7 @@ class Telemetry:
         self._carried = Carried()
         self._assembly: Assembly | None = None
         self._plugins: Statistics[PluginFacts] | None = None
+        self._retiring: dict[int, tuple[Assembly, Statistics[PluginFacts] | None]] = {}
         self._poller: Statistics[PollerFacts] | None = None
         self._server: Statistics[ServerFacts] | None = None
         self._origin = f"{os.getpid()}-{time.time_ns()}"
@@ -149,17 +152,23 @@ class Telemetry:
         poller: Statistics[PollerFacts] | None = None,
         plugins: Statistics[PluginFacts] | None = None,
     ) -> None:
-        """The stations of the newest configuration: only theirs are read, and what those before had counted is kept.
+        """The stations of the newest configuration. Those before are read on until `retire`: calls are open on them.
 
         ``plugins`` is their plugin chain, where they have one; ``poller`` stays until another one is given.
         """
         if self._assembly is not None and self._assembly is not assembly:
-            self._carried.keep(read_assembly(self._assembly, self._plugins))
+            self._retiring[id(self._assembly)] = self._assembly, self._plugins
         self._assembly = assembly
         self._plugins = plugins
         self._poller = poller or self._poller
         self._redact.learn(key.value for attempts in assembly.attempts.values() for key in attempts.keys.keys)
         self._know()
+
+    def retire(self, assembly: Assembly) -> None:
+        """The last call on stations that were replaced has ended: what they counted is kept, they are let go."""
+        retiring = self._retiring.pop(id(assembly), None)
+        if retiring is not None:
+            self._carried.keep(read_assembly(*retiring))
 
     def watch_server(self, server: Statistics[ServerFacts]) -> None:
         """The server whose connections are shown."""
@@ -187,6 +196,9 @@ class Telemetry:
         yield from self._carried.facts()
         if self._assembly is not None:
             yield from read_assembly(self._assembly, self._plugins)
+            yield from read_bodies(self._assembly.budget.statistics())
+        for assembly, plugins in self._retiring.values():
+            yield from read_retiring(assembly, plugins)
         if trio.lowlevel.in_trio_run():
             yield names.TASKS, (), trio.lowlevel.current_statistics().tasks_living
         if self._poller is not None:

@@ -56,9 +56,11 @@ async def test_gauges_say_how_things_stand_now(assembly: Any, read: Any) -> None
 async def test_a_reload_lets_no_counter_fall(call: Any, assembly: Any, read: Any) -> None:
     telemetry = Telemetry()
     poller = Statistics(sockets=7, waiting=6, buckets=2)
-    telemetry.watch(assembly(made=9, open=2, settled=10, refused=6), poller=poller)
+    old = assembly(made=9, open=2, settled=10, refused=6)
+    telemetry.watch(old, poller=poller)
     telemetry.settle(call())
     telemetry.watch(assembly({"openai": [], "anthropic": ["claude"]}, made=1, open=1, settled=0, refused=0))
+    telemetry.retire(old)
     telemetry.settle(call())
     seen = read(await telemetry.exposition())
     assert seen("bifrost_upstream_connections_made_total", provider="openai") == 10
@@ -73,10 +75,36 @@ async def test_a_reload_lets_no_counter_fall(call: Any, assembly: Any, read: Any
     assert seen("bifrost_success_requests_total", model="other") == 1
 
 
+async def test_stations_are_read_until_their_last_call_has_ended(assembly: Any, read: Any) -> None:
+    telemetry = Telemetry()
+    old, new = assembly(open=2, settled=10, refused=6), assembly(open=1, settled=5, refused=1)
+    telemetry.watch(old)
+    telemetry.watch(new)
+    seen = read(await telemetry.exposition())
+    assert seen("bifrost_active_requests") == 3
+    assert seen("bifrost_begun_requests_total") == 18
+    assert [seen(f"bifrost_workers_{of}", provider="openai") for of in ("busy", "waiting")] == [6, 2]
+    # Nobody finds a place there any more, and the memory of the bodies is that of both.
+    assert [seen(f"bifrost_workers_{of}", provider="openai") for of in ("limit", "idle")] == [10, 2]
+    assert [seen(f"bifrost_body_{of}") for of in ("bytes", "limit_bytes")] == [512, 1024]
+    old.inference.facts.open, old.inference.facts.settled = 0, 13
+    telemetry.retire(old)
+    telemetry.retire(old)  # twice is once
+    seen = read(await telemetry.exposition())
+    assert seen("bifrost_active_requests") == 1
+    assert seen("bifrost_begun_requests_total") == 19
+    assert seen("bifrost_workers_busy", provider="openai") == 3
+    assert seen("bifrost_workers_refused_total", provider="openai") == 7
+    telemetry.retire(new)  # those in use stay
+    assert read(await telemetry.exposition())("bifrost_active_requests") == 1
+
+
 async def test_a_provider_that_is_gone_keeps_its_counters_and_loses_its_gauges(assembly: Any, read: Any) -> None:
     telemetry = Telemetry()
-    telemetry.watch(assembly({"openai": []}, made=9))
+    old = assembly({"openai": []}, made=9)
+    telemetry.watch(old)
     telemetry.watch(assembly({"anthropic": []}))
+    telemetry.retire(old)
     telemetry.watch(assembly({"anthropic": []}))
     seen = read(await telemetry.exposition())
     assert seen("bifrost_upstream_connections_made_total", provider="openai") == 9
