@@ -39,6 +39,7 @@ class Provider:
         self.hangup = False
         self.stale = False
         self.waited = 0.0
+        self.blocked = 0.0
         self._pieces = pieces
         self._waiting: Iterator[bytes] = iter(())
 
@@ -48,7 +49,10 @@ class Provider:
     async def send(self, data: bytes, limit: float) -> None:
         self._waiting = iter(self._pieces)
 
-    def send_now(self, data: bytes) -> None: ...
+    def send_now(self, data: bytes) -> int:
+        self._waiting = iter(self._pieces)
+        return len(data)
+
     def arm(self, on_hangup: Callable[[], None]) -> None: ...
     def close(self) -> None: ...
     def reset(self) -> None: ...
@@ -82,6 +86,8 @@ class Client:
 
     async def finish(self, trailer: bytes = b"") -> None:
         self.size += len(trailer)
+
+    blocked = 0.0
 
     def comment(self, head: Headers | None, data: bytes) -> bool:
         return False

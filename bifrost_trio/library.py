@@ -50,6 +50,8 @@ OnError = Callable[[Call, ClientReply, GatewayError], Awaitable[None]]
 class _Capture:
     """A sink that keeps a whole answer."""
 
+    blocked = 0.0
+
     def __init__(self) -> None:
         self.body = b""
 

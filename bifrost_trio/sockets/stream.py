@@ -37,6 +37,8 @@ class Channel(Protocol):
     @property
     def waited(self) -> float: ...
     @property
+    def blocked(self) -> float: ...
+    @property
     def stale(self) -> bool: ...
     async def receive(self, limit: float) -> bytes: ...
     async def send(self, data: bytes, limit: float) -> None: ...
@@ -51,7 +53,7 @@ class Socket:
 
     ``on_hangup`` is called, synchronously and from the poller, when the peer closes or resets while nobody reads.
     ``waited`` sums up the seconds for which a reader had nothing to read; what it then waited for its turn to run is
-    not among them.
+    not among them. ``blocked`` sums up the same for a writer.
     """
 
     __slots__ = (
@@ -60,6 +62,7 @@ class Socket:
         "_recv",
         "_send",
         "_sock",
+        "blocked",
         "bucket",
         "deadline",
         "fd",
@@ -85,6 +88,7 @@ class Socket:
         self.hangup = False
         self.on_hangup: Callable[[], None] | None = None
         self.waited = 0.0
+        self.blocked = 0.0
         self.waiter: trio.lowlevel.Task | None = None
         self.deadline = math.inf
         self.bucket = 0
@@ -173,8 +177,12 @@ class Socket:
 
     async def _send_rest(self, rest: memoryview, limit: float) -> None:
         while rest:
-            with trio.fail_after(limit):
-                await trio.lowlevel.wait_writable(self._sock)
+            began = trio.current_time()
+            try:
+                with trio.fail_after(limit):
+                    await trio.lowlevel.wait_writable(self._sock)
+            finally:
+                self.blocked += trio.current_time() - began
             with contextlib.suppress(BlockingIOError):
                 rest = rest[self._send(rest) :]
 

@@ -71,6 +71,10 @@ class TlsSocket:
         return self._inner.waited
 
     @property
+    def blocked(self) -> float:
+        return self._inner.blocked
+
+    @property
     def stale(self) -> bool:
         # A TLS 1.3 server sends session tickets after the handshake: bytes, but no reason to drop the connection.
         return self._inner.hangup

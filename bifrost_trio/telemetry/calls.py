@@ -57,7 +57,7 @@ def take_facts(call: Call, seconds: float) -> CallFacts:
     return CallFacts(
         time.time(),
         seconds,
-        seconds - outcome.upstream_seconds - outcome.back_off_seconds,
+        seconds - outcome.upstream_seconds - outcome.back_off_seconds - outcome.client_seconds,
         outcome.upstream_seconds,
         outcome.queue_seconds,
         outcome.first_output_at - call.accepted_at if outcome.first_output_at else 0.0,

@@ -127,7 +127,7 @@ class Telemetry:
                     series.cache_write_tokens += tokens
                 if tokens := usage.reasoning_tokens:
                     series.reasoning_tokens += tokens
-            own = seconds - outcome.upstream_seconds - outcome.back_off_seconds
+            own = seconds - outcome.upstream_seconds - outcome.back_off_seconds - outcome.client_seconds
             overhead = own * 1e6 if own > 0.0 else 0.0
             row = series.overhead
             row[bisect_left(OVERHEAD_EDGES, overhead)] += 1

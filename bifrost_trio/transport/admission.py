@@ -85,6 +85,10 @@ class CorsSink:
             (b"vary", b"origin"),
         ]
 
+    @property
+    def blocked(self) -> float:
+        return self._sink.blocked
+
     async def send(self, status: int, headers: Headers, body: bytes) -> None:
         await self._sink.send(status, [*headers, *self._added], body)
 

@@ -58,7 +58,7 @@ class AsgiRequest:
 class AsgiExchange:
     """The body of an ASGI request and the sink of its answer."""
 
-    __slots__ = ("_limit", "_more", "_receive", "_send", "body_read", "ended", "ending", "left", "started")
+    __slots__ = ("_limit", "_more", "_receive", "_send", "blocked", "body_read", "ended", "ending", "left", "started")
 
     def __init__(self, receive: Receive, send: Send, body_limit: float = math.inf) -> None:
         self._limit = body_limit
@@ -66,6 +66,7 @@ class AsgiExchange:
         self._send = send
         self._more = True
         self.body_read = trio.Event()
+        self.blocked = 0.0
         self.started = False
         self.ending = False
         self.ended = False
@@ -123,11 +124,14 @@ class AsgiExchange:
         await self._say({"type": "http.response.start", "status": status, "headers": [*headers]})
 
     async def _say(self, message: MutableMapping[str, Any]) -> None:
+        began = trio.current_time()
         try:
             await self._send(message)
         except OSError:
             self.left = True
             raise ClientGone("the client's connection broke while it was answered") from None
+        finally:
+            self.blocked += trio.current_time() - began
 
 
 class AnswerNotWhole(GatewayError):

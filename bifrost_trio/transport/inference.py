@@ -58,26 +58,36 @@ class Inference:
         self._idle: trio.Event | None = None
 
     async def __call__(self, route: InferenceRoute, request: Request, body: Body, sink: Sink) -> None:
+        accepted_at = trio.current_time()
         check_media_type(request)
         if request.complete:
             data = request.body
             if len(data) > self._budget.largest:
                 raise BodyTooLarge(f"the body is larger than {self._budget.largest} bytes", code="body_too_large")
-            await self._serve(route, request, data, scan(data), sink)
+            await self._serve(route, request, data, scan(data), sink, accepted_at)
             return
         reading = Reading(self._budget)
         self._reading += 1
         try:
             data, envelope = await reading.read(request.body, request.content_length, body)
-            await self._serve(route, request, data, envelope, sink)
+            came_in = trio.current_time() - accepted_at
+            await self._serve(route, request, data, envelope, sink, accepted_at, came_in)
         finally:
             reading.release()
             self._reading -= 1
             self._look_idle()
 
     async def _serve(
-        self, route: InferenceRoute, request: Request, data: bytes, envelope: Envelope, sink: Sink
+        self,
+        route: InferenceRoute,
+        request: Request,
+        data: bytes,
+        envelope: Envelope,
+        sink: Sink,
+        accepted_at: float,
+        came_in: float = 0.0,
     ) -> None:
+        """``came_in``: seconds that the body took to come, where it did not come with its head."""
         if envelope.stream and route.operation not in STREAMED:
             raise InvalidField(f"{route.operation.value} cannot be streamed", "stream")
         call = Call(
@@ -86,10 +96,11 @@ class Inference:
             request,
             data,
             envelope,
-            trio.current_time(),
+            accepted_at,
             native=route.native,
             default_provider=route.default_provider,
         )
+        call.outcome.client_seconds = came_in
         if request.special:
             call.options = read_options(request, self._may_forward)
             call.id = call.options.request_id
@@ -118,6 +129,7 @@ class Inference:
         """Sends a call down the path and settles it, whatever becomes of it."""
         self._begun += 1
         outcome = call.outcome
+        blocked = reply.sink.blocked
         try:
             await self._following(call, reply)
             outcome.state = State.DONE
@@ -132,6 +144,7 @@ class Inference:
         finally:
             if outcome.state is State.OPEN:
                 outcome.state = State.CANCELLED
+            outcome.client_seconds += reply.sink.blocked - blocked
             self._settled += 1
             self._look_idle()
             self._settle(call)

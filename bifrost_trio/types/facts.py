@@ -97,6 +97,7 @@ class Outcome:
     __slots__ = (
         "back_off_seconds",
         "bytes_out",
+        "client_seconds",
         "committed",
         "error",
         "finish_reason",
@@ -120,6 +121,8 @@ class Outcome:
         self.upstream_seconds = 0.0
         self.queue_seconds = 0.0
         self.back_off_seconds = 0.0
+        self.client_seconds = 0.0
+        """The wait for the client: for its body, where that did not come at once, and for its reading."""
         self.bytes_out = 0
         self.committed = False
         self.error: GatewayError | None = None

@@ -52,6 +52,10 @@ class Sink(Protocol):
     ClientGone or SlowClient when they never will be.
     """
 
+    @property
+    def blocked(self) -> float:
+        """Seconds, all answers together, for which the client took nothing and a write had to wait."""
+
     async def send(self, status: int, headers: Headers, body: bytes) -> None: ...
     async def start(self, status: int, headers: Headers) -> None: ...
     async def write(self, data: bytes) -> None: ...

@@ -16,7 +16,7 @@ from bifrost_trio.errors import (
     ProviderTimeout,
     TotalTimeout,
 )
-from bifrost_trio.sockets import Channel
+from bifrost_trio.sockets import Channel, TlsSocket
 
 __all__ = ["MAX_ANSWER", "Connection", "TimeLimits"]
 
@@ -43,13 +43,15 @@ class TimeLimits:
 class Connection:
     """A connection and the parser of its answers. One exchange at a time; closed after any error."""
 
-    __slots__ = ("_sent", "_waited_before", "channel", "exchanges", "idle_since", "reader")
+    __slots__ = ("_sent", "_waited_before", "channel", "exchanges", "idle_since", "reader", "setup_seconds")
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.reader = ResponseReader()
         self.exchanges = 0
         self.idle_since = 0.0
+        self.setup_seconds = 0.0
+        """What it took to connect: the name, TCP, TLS."""
         self._sent = True
         self._waited_before = 0.0
 
@@ -61,15 +63,29 @@ class Connection:
         Raises ConnectionBroken, MalformedAnswer, or ``overdue``.
         """
         self.exchanges += 1
-        self._waited_before = self.channel.waited if self.exchanges > 1 else 0.0
+        self._waited_before = self.channel.waited + self.channel.blocked
+        if self.exchanges == 1:
+            self._waited_before -= self.setup_seconds
         self.reader.expect()
         if len(data) <= AT_ONCE:
             await self._send(data, limit, overdue)
-        else:
-            early = await self._send_watching(data, limit, overdue)
+        elif rest := self._hand_over(data):
+            early = await self._send_watching(rest, limit, overdue)
             if early is not None:
                 return early
         return await self._read_head(limit, overdue)
+
+    def _hand_over(self, data: bytes) -> bytes:
+        """What the kernel did not take at once, which is rarely anything: only that is worth watching for."""
+        if isinstance(self.channel, TlsSocket):
+            return data
+        self._sent = False
+        try:
+            taken = self.channel.send_now(data)
+        except OSError:
+            return data
+        self._sent = taken == len(data)
+        return data[taken:]
 
     async def _read_head(self, limit: float, overdue: type[ProviderTimeout]) -> Response:
         # Of the limit only waiting takes anything: that is counted anyway, and the clock need not be asked.
@@ -90,8 +106,9 @@ class Connection:
 
     @property
     def waited(self) -> float:
-        """Seconds for which this exchange had nothing to read; the first one's include those of the TLS handshake."""
-        return self.channel.waited - self._waited_before
+        """Seconds for which this exchange had nothing to read or could not write; of the first one with what it took to
+        connect."""
+        return self.channel.waited + self.channel.blocked - self._waited_before
 
     async def read_whole(self, response: Response, limit: float, most: int = MAX_ANSWER) -> bytes:
         """The rest of the body behind what came with the head: ``most`` bytes, within ``limit`` seconds.

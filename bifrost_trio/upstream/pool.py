@@ -128,6 +128,7 @@ class Pool:
     async def _connect(self) -> Connection:
         """Raises Unreachable, ConnectTimeout."""
         self._busy += 1
+        began = trio.current_time()
         try:
             connection = Connection(await self._open())
         except trio.TooSlowError as error:
@@ -143,6 +144,7 @@ class Pool:
             self._busy -= 1
             raise
         self._made += 1
+        connection.setup_seconds = trio.current_time() - began
         return connection
 
     async def _open(self) -> Socket | TlsSocket:
