@@ -26,7 +26,7 @@ from bifrost_trio.plugins import Plugin, Plugins, load_plugins
 from bifrost_trio.providers import Provider, ProviderModel, build_provider
 from bifrost_trio.router import ListedModel, ModelLists, Router, Targets
 from bifrost_trio.sockets import Poller, client_context
-from bifrost_trio.telemetry import LEARNED_MODELS, Telemetry
+from bifrost_trio.telemetry import LEARNED_MODELS, LogMode, Telemetry, configure_logging
 from bifrost_trio.transport import (
     Admission,
     AsgiTransport,
@@ -268,12 +268,25 @@ async def open_gateway(
 
 @asynccontextmanager
 async def _open_from_environment() -> AsyncIterator[RunningGateway]:
-    """For ASGI servers: the file that BIFROST_CONFIG names, else ``config.json`` here, else the environment alone."""
+    """For ASGI servers: the file that BIFROST_CONFIG names, else ``config.json`` here, else the environment alone.
+
+    BIFROST_LOG is the form of the log's lines, as ``--log`` is for ``serve``.
+    """
+    mode = _log_mode(os.environ.get("BIFROST_LOG", "text"))
+    configure_logging(mode)
     named = os.environ.get("BIFROST_CONFIG")
     path = Path(named) if named else Path("config.json")
     config = load(path if named or path.exists() else None, os.environ)
-    async with open_gateway(config) as gateway:
+    async with open_gateway(config, telemetry=Telemetry(log=mode, learned_models=LEARNED_MODELS)) as gateway:
         yield gateway
+
+
+def _log_mode(name: str) -> LogMode:
+    modes: tuple[LogMode, ...] = ("text", "json", "none")
+    for mode in modes:
+        if name == mode:
+            return mode
+    raise ConfigError([Problem(f"expected one of {', '.join(modes)}", "BIFROST_LOG")])
 
 
 app = AsgiTransport(_open_from_environment)

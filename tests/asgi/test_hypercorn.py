@@ -30,13 +30,16 @@ async def app(scope, receive, send):
 
 
 @asynccontextmanager
-async def hypercorn(folder: Path, config: str | None, app: str = "bifrost_trio.app:app") -> AsyncIterator[int]:
-    """Its port. Ends with SIGTERM and has to come to an end by itself then."""
-    environ = {**os.environ} | ({"BIFROST_CONFIG": config} if config else {})
+async def hypercorn(
+    folder: Path, config: str | None, app: str = "bifrost_trio.app:app", **environment: str
+) -> AsyncIterator[int]:
+    """Its port. Ends with SIGTERM and has to come to an end by itself then. What it said on stdout is in ``stdout``."""
+    environ = {**os.environ, **environment} | ({"BIFROST_CONFIG": config} if config else {})
     command = [sys.executable, "-m", "hypercorn", "-k", "trio", "--bind", "127.0.0.1:0", app]
-    process = await trio.lowlevel.open_process(
-        command, env=environ, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+    with (folder / "stdout").open("wb") as out:
+        process = await trio.lowlevel.open_process(
+            command, env=environ, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE
+        )
     said = b""
     try:
         assert process.stderr is not None
@@ -146,6 +149,31 @@ async def test_under_hypercorn_without_a_lifespan(tmp_path: Path) -> None:
         for body in (None, CHAT):
             status, said = await spoken(port, PATH, body)
             assert (status, json.loads(said)["error"]["code"]) == (500, "no_lifespan")
+
+
+@pytest.mark.real_clock
+@pytest.mark.parametrize("mode", ["", "text", "json", "none"])
+async def test_the_log_under_hypercorn(mode: str, tmp_path: Path) -> None:
+    """A line for each call on stdout, as with ``serve``."""
+    async with trio.open_nursery() as nursery:
+        mock = await nursery.start(partial(serve_mock, "127.0.0.1", 0))
+        environment = {"BIFROST_LOG": mode} if mode else {}
+        async with hypercorn(tmp_path, written(tmp_path, mock.port), **environment) as port:
+            assert (await spoken(port, PATH, CHAT))[0] == 200
+        nursery.cancel_scope.cancel()
+    lines = (tmp_path / "stdout").read_text().splitlines()
+    assert len(lines) == (mode != "none")
+    for line in lines:
+        assert "openai" in line
+        assert "sk-test" not in line
+        assert (mode == "json") == (line[0] == "{")
+
+
+@pytest.mark.real_clock
+async def test_hypercorn_does_not_start_with_an_unknown_form_of_the_log(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="BIFROST_LOG: expected one of text, json, none"):
+        async with hypercorn(tmp_path, None, BIFROST_LOG="loud"):
+            pass
 
 
 @pytest.mark.real_clock
