@@ -1,6 +1,6 @@
 """One address and one API in front of every large language model provider.
 
-A request goes down eight stations, and its answer comes back up the same way:
+A request goes down seven stations to the upstream connections, and its answer comes back up the same way:
 
     Server → Transport → Router → Plugins → MCP → Workers → Providers → Upstream
 

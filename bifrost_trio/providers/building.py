@@ -64,6 +64,8 @@ def build_provider(
         models=pools.locate(models_path) if models_path is not None else None,
         raw_request=config.send_back_raw_request,
         raw_response=config.send_back_raw_response,
+        # What the operator has set is not the client's to change; the catalogue's own are.
+        pinned=[name.lower().encode("ascii") for name in config.network_config.extra_headers],
         secrets=[value for value in map(_plain, config.network_config.extra_headers.values()) if len(value) >= LONG],
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -87,10 +87,12 @@ class Provider:
         raw_request: bool = False,
         raw_response: bool = False,
         secrets: Sequence[str] = (),
+        pinned: Collection[bytes] = (),
     ) -> None:
         """``endpoints`` by operation and whether it is streamed; ``models`` is where the provider lists its models.
 
-        ``secrets`` are what no client may see beside the keys, should the provider repeat it.
+        ``secrets`` are what no client may see beside the keys, should the provider repeat it. ``pinned``
+        are headers that no client may say otherwise.
         """
         self.name = name
         self.endpoints = endpoints
@@ -101,6 +103,7 @@ class Provider:
         self._raw_request = raw_request
         self._raw_response = raw_response
         self._secrets = tuple(secrets)
+        self._pinned = frozenset(pinned)
         self._prefixes: dict[tuple[Operation, bool, str], bytes] = {}
 
     async def __call__(self, call: Call, reply: Reply, key: Key) -> WholeAnswer | None:
@@ -176,7 +179,7 @@ class Provider:
                 value = call.head.header(name)
                 if value is not None:
                     headers.append((name, value))
-        return headers
+        return [(name, value) for name, value in headers if name not in self._pinned]
 
     # --- the answer ---
 

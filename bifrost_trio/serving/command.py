@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import logging
+import resource
 import socket as stdlib_socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +32,16 @@ def _tell(listening: Listening) -> None:
     sys.stdout.flush()
 
 
+def _raise_file_limit() -> None:
+    """Every call takes two descriptors, and the usual soft limit is 1,024: what the system allows is taken.
+
+    (The limit is soft for the sake of programs that use select(2); worker processes inherit it.)
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def serve(
     config_path: Path | None,
     environ: Mapping[str, str],
@@ -46,6 +58,7 @@ def serve(
     every process accepts. Raises ConfigError before anything listens, or when no process can start.
     """
     configure_logging(log)
+    _raise_file_limit()
     said = {name: value for name, value in (overrides or {}).items() if value is not None}
     source = ConfigSource(config_path, environ, said, insecure_no_authentication)
     config = source.read()

@@ -14,7 +14,7 @@ The rules that keep this sound:
 5. One reader per socket.
 6. No await and no exception between ``poll()`` and the end of its batch: that makes reuse of descriptors safe.
 7. After 16 reads without a wait, one checkpoint: otherwise there is neither fairness nor cancellation.
-8. The set is made after the worker process has started; a socket leaves it (`detach`) before it is handed on.
+8. The set is made after the worker process has started, and is closed with its run.
 
 Deadlines stand in buckets of 50 ms. A socket that waits again before its deadline is not moved: its bucket looks at it
 when it is due and moves it then, so that a wait costs two assignments and no heap. A `move_on_after` costs 6 us.

@@ -199,11 +199,6 @@ class Socket:
         if self.hangup:
             on_hangup()
 
-    def detach(self) -> stdlib_socket.socket:
-        """Takes the socket out of the set and gives it up, still open."""
-        self._poller.unregister(self)
-        return self._sock
-
     def close(self) -> None:
         if self.fd < 0:
             return

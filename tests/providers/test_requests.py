@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from bifrost_trio.errors import UnsupportedOperation
-from bifrost_trio.testing import whole
+from bifrost_trio.testing import ScriptedUpstream, gateway_in_memory, whole
 from bifrost_trio.types import Operation, Options
 from bifrost_trio.workers import Key
 from tests.providers.attempt import KEY, SECRET, Head, bench
@@ -285,3 +285,14 @@ async def test_what_was_sent_and_answered_is_kept_where_that_is_asked_for(
         await b.attempt(call)
         assert call.raw_request == b.sent.body
         assert call.raw_response == json.dumps(ANSWER).encode()
+
+
+async def test_what_the_operator_has_set_is_not_the_clients_to_change(autojump_clock: trio.testing.MockClock) -> None:
+    settings = {"providers": {"openai": {"network_config": {"extra_headers": {"X-Tenant": "operator"}}}}}
+    upstream = ScriptedUpstream()
+    async with gateway_in_memory(settings, upstream) as gateway:
+        body = {"model": "openai/m", "messages": [{"role": "user", "content": "Hello"}]}
+        headers = {"x-bf-eh-x-tenant": "client", "x-bf-eh-x-other": "client"}
+        assert (await gateway.client().post("/v1/chat/completions", body, headers)).status == 200
+        assert upstream.requests[0].header("x-tenant") == "operator"
+        assert upstream.requests[0].header("x-other") == "client"
