@@ -19,7 +19,7 @@ from typing import TypeAlias
 import trio
 
 from bifrost_trio.config import Config, PluginConfig, load
-from bifrost_trio.errors import ConfigError, GatewayError, Problem
+from bifrost_trio.errors import ConfigError, GatewayError, Problem, ProviderFault
 from bifrost_trio.formats import FORMATS
 from bifrost_trio.mcp import Mcp
 from bifrost_trio.plugins import Plugin, Plugins, load_plugins
@@ -41,7 +41,7 @@ from bifrost_trio.transport import (
 )
 from bifrost_trio.types import Body, Request, Sink, Station
 from bifrost_trio.upstream import Dial, direct_dial
-from bifrost_trio.workers import Attempts, Workers, build_attempts, configured_models
+from bifrost_trio.workers import Attempts, Key, Workers, build_attempts, configured_models
 
 __all__ = ["Assembly", "MakePlugins", "RunningGateway", "app", "open_gateway", "stack"]
 
@@ -49,6 +49,10 @@ log = logging.getLogger("bifrost_trio.app")
 
 CLOSE_SECONDS = 1.0
 """What a plugin may take to close: no shield lasts longer."""
+
+LISTING_KEYS = 3
+"""Keys of a provider that are tried for its list of models: a dead one must not hide it, and all are asked for seconds
+at most."""
 
 MakePlugins: TypeAlias = Callable[[Sequence[PluginConfig]], list[Plugin]]
 """The ``plugins`` of a configuration to those that run, in their order. Raises ConfigError."""
@@ -221,7 +225,7 @@ async def _close(plugins: Sequence[Plugin]) -> None:
 def _asker(provider: Provider, attempts: Attempts) -> Callable[[], Awaitable[list[ListedModel]]]:
     async def ask() -> list[ListedModel]:
         keys = attempts.keys
-        listed: list[ProviderModel] = await provider.list_models(keys.keys[0] if keys.keys else None)
+        listed = await _listed(provider, keys.keys[:LISTING_KEYS])
         allowed = set(keys.models_allowed([model.model for model in listed]))
         return [
             ListedModel(m.provider, m.model, m.created, m.owned_by, m.display_name)
@@ -230,6 +234,16 @@ def _asker(provider: Provider, attempts: Attempts) -> Callable[[], Awaitable[lis
         ]
 
     return ask
+
+
+async def _listed(provider: Provider, keys: Sequence[Key]) -> list[ProviderModel]:
+    """What the provider lists for the first of the keys that it does not refuse. Raises GatewayError."""
+    for key in keys[:-1]:
+        try:
+            return await provider.list_models(key)
+        except ProviderFault:
+            log.info("provider %s did not list its models for key %s", provider.name, key.name)
+    return await provider.list_models(keys[-1] if keys else None)
 
 
 @asynccontextmanager

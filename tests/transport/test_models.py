@@ -282,6 +282,18 @@ async def test_a_provider_whose_list_cannot_be_had(
         await gateway.quiet()
 
 
+@pytest.mark.parametrize(("dead", "listed"), [(0, OPENAI), (1, OPENAI), (2, OPENAI), (3, [])])
+async def test_dead_keys(dead: int, listed: list[str], autojump_clock: trio.testing.MockClock) -> None:
+    """The next one asks for the list, up to the third."""
+    keys = [{"name": f"k{n}", "value": f"sk-{n}", "models": ["*"]} for n in range(5)]
+    upstream = ScriptedUpstream(*["status=401", "status=403", "status=500"][:dead], MockProvider(models=OPENAI))
+    async with gateway_in_memory({"providers": {"openai": {"keys": keys}}}, upstream) as gateway:
+        assert await ids(gateway.client()) == [f"openai/{name}" for name in listed]
+        asked = [request.header("authorization") for request in upstream.requests]
+        assert asked == [f"Bearer sk-{n}" for n in range(min(dead + 1, 3))]
+        await gateway.quiet()
+
+
 @pytest.mark.parametrize("how", ["connecting", "before the head", "within the body"])
 async def test_a_provider_that_hangs_costs_five_seconds_once(how: str, autojump_clock: trio.testing.MockClock) -> None:
     played = upstreams(openai={"within the body": "cut-body=10 end=stall"}.get(how, "stall=head"))
