@@ -47,10 +47,11 @@ FIRST_WINDOW = 65535
 """The window of a connection before anything is said about it (RFC 9113 section 6.9.2)."""
 
 Receive = Callable[[], Awaitable[Any]]
+Tell = Callable[[Any], Awaitable[None]]
 
 
 class GuardedH2(H2Protocol):
-    """One HTTP/2 connection. ``app`` is a plain ASGI application here; ``live`` counts its calls that still run."""
+    """One HTTP/2 connection. ``app`` is a plain ASGI application here."""
 
     def __init__(self, app: Any, write_limit: float, *rest: Any) -> None:
         super().__init__(app, *rest)
@@ -64,8 +65,9 @@ class GuardedH2(H2Protocol):
         self._unread: dict[int, int] = {}
         """Bytes of a request's body that its call has not read."""
         self._waits: dict[int, trio.CancelScope] = {}
+        self._calls: dict[int, bool] = {}
+        """Streams whose call still runs: whether their client is still there."""
         self._goodbye_said = False
-        self.live = 0
         self.connection.local_settings = h2.settings.Settings(
             client=False,
             initial_values={
@@ -84,6 +86,11 @@ class GuardedH2(H2Protocol):
             h2.events.PingReceived: self._ping,
             h2.events.ConnectionTerminated: self._terminated,
         }
+
+    @property
+    def live(self) -> int:
+        """Calls that still run."""
+        return len(self._calls)
 
     @property
     def idle(self) -> bool:
@@ -117,6 +124,7 @@ class GuardedH2(H2Protocol):
             # Whoever waits for room in one of them would wait for ever.
             for buffer in list(self.stream_buffers.values()):
                 await buffer.close()
+            self._calls = dict.fromkeys(self._calls, False)
 
     # --- from the client ---
 
@@ -175,10 +183,14 @@ class GuardedH2(H2Protocol):
 
     async def _reset(self, event: h2.events.StreamReset) -> None:
         stream_id = event.stream_id or 0
+        if stream_id in self._calls:
+            self._calls[stream_id] = False
         await self._close_stream(stream_id)
-        await self._window_updated(stream_id)
+        await self._forget(stream_id)
         if not self._allowances.resets.spend():
             await self._calm_down()
+        else:
+            await self._tell_if_idle()  # the call, which is on its way out, has nothing to say any more
 
     async def _window(self, event: h2.events.WindowUpdated) -> None:
         await self._window_updated(event.stream_id)
@@ -200,15 +212,15 @@ class GuardedH2(H2Protocol):
 
     def _call_of(self, stream_id: int) -> Any:
         """What Hypercorn starts as the application of one stream."""
-        self.live += 1
+        self._calls[stream_id] = True
 
-        async def call(scope: Any, receive: Receive, send: Any, sync_spawn: Any, call_soon: Any) -> None:
+        async def call(scope: Any, receive: Receive, send: Tell, sync_spawn: Any, call_soon: Any) -> None:
             try:
-                await self._asgi(scope, self._reading(stream_id, receive), send)
+                await self._asgi(scope, self._reading(stream_id, receive), self._telling(stream_id, send))
             except GatewayError:
                 return  # the answer was broken off: a stream that is not ended is reset
             finally:
-                self.live -= 1
+                del self._calls[stream_id]
 
         return call
 
@@ -226,6 +238,16 @@ class GuardedH2(H2Protocol):
 
         return read
 
+    def _telling(self, stream_id: int, send: Tell) -> Tell:
+        """Ends a call whose client is gone where it writes: one that never has to wait would go on to its end."""
+
+        async def tell(message: Any) -> None:
+            await send(message)
+            if not self._calls[stream_id]:
+                raise BrokenPipeError("the client has left this stream")
+
+        return tell
+
     def _acknowledge(self, stream_id: int, size: int) -> None:
         if size and not self.closed:
             with suppress(ProtocolError):
@@ -234,6 +256,23 @@ class GuardedH2(H2Protocol):
     async def _close_stream(self, stream_id: int) -> None:
         self._acknowledge(stream_id, self._unread.pop(stream_id, 0))
         await super()._close_stream(stream_id)
+
+    async def _forget(self, stream_id: int) -> None:
+        """Of a stream that is over before its answer is out.
+
+        Hypercorn would keep its buffer, and its place among the thousand of the priority tree, for as long as the
+        connection lasts.
+        """
+        self._sending.discard(stream_id)
+        self._ended.discard(stream_id)
+        buffer = self.stream_buffers.pop(stream_id, None)
+        if buffer is not None:
+            self.priority.remove_stream(stream_id)
+            await buffer.close()  # whoever waits for room in it goes on
+
+    async def _tell_if_idle(self) -> None:
+        if self.idle and not self.closed:
+            await self.send(Updated(idle=True))
 
     # --- to the client ---
 
@@ -245,11 +284,13 @@ class GuardedH2(H2Protocol):
             self._ended.discard(stream_id)
             await self._close_stream(stream_id)
             await self._flush()
-            if self.idle and not self.closed:
-                await self.send(Updated(idle=True))
+            await self._tell_if_idle()
+        elif stream_id not in self.stream_buffers:
+            return  # the stream is over; its call is told by what it receives
         elif isinstance(event, EndBody | EndData):
-            self._ended.add(stream_id)
             await self._send_while_it_moves(event)
+            if stream_id in self.streams:
+                self._ended.add(stream_id)
         elif isinstance(event, Body | Data) and self._unsent(stream_id) + len(event.data) >= BUFFER_HIGH_WATER:
             await self._send_while_it_moves(event)
         else:
@@ -269,23 +310,18 @@ class GuardedH2(H2Protocol):
             finally:
                 del self._waits[stream_id]
         if scope.cancelled_caught:
-            self._ended.discard(stream_id)
             raise SlowClient(f"the client took nothing for {self._write_limit:g} s")
 
     async def _break_off(self, stream_id: int) -> None:
         """Nobody takes half an answer for a whole one."""
-        buffer = self.stream_buffers.get(stream_id)
-        if buffer is None:
-            return
-        self._reset_stream(stream_id, ErrorCodes.INTERNAL_ERROR)
-        await buffer.close()
-        # The sending task finds that the stream is gone, and drops it.
-        self.priority.unblock(stream_id)
-        await self.has_data.set()
+        if stream_id in self.stream_buffers:
+            self._reset_stream(stream_id, ErrorCodes.INTERNAL_ERROR)
+            await self._forget(stream_id)
 
     async def _send_data(self, stream_id: int) -> None:
         before = self._unsent(stream_id)
-        await super()._send_data(stream_id)
+        with suppress(KeyError):  # the stream was forgotten while a frame of it went out
+            await super()._send_data(stream_id)
         wait = self._waits.get(stream_id)
         if wait is not None and self._unsent(stream_id) != before:
             wait.deadline = trio.current_time() + self._write_limit
@@ -298,8 +334,7 @@ class GuardedH2(H2Protocol):
             self._sending.discard(stream_id)
             self._reset_stream(stream_id, ErrorCodes.NO_ERROR)
             await self._flush()
-        if self.idle and not self.closed:
-            await self.send(Updated(idle=True))
+        await self._tell_if_idle()
 
 
 def _refused(headers: list[tuple[bytes, bytes]]) -> int | None:

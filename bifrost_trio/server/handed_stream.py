@@ -56,7 +56,7 @@ class HandedStream:
                 raise trio.BrokenResourceError("the client's connection broke") from error
 
     async def send_all(self, data: bytes) -> None:
-        """Hypercorn shields it from cancellation: the limit or `abort` ends it when the client does not read."""
+        """The limit, or `abort`, ends it when the client does not read."""
         if self._closing:
             raise trio.ClosedResourceError("this connection is being closed")
         try:

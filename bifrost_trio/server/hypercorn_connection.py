@@ -65,12 +65,16 @@ class HandedConnection(TCPServer):
         self._tls = tls
         self._over = False
         self._ended = False
+        self._outgoing = bytearray()
+        self._comes = trio.Event()
+        self._taken = trio.Event()
+        """Of what is in ``_outgoing``: the kernel has it, or the connection is broken."""
 
     async def run(self) -> None:
         """Serves until the connection is over, and closes it."""
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._break_when_cancelled)
+                nursery.start_soon(self._write)
                 await self._converse()
                 self._ended = True
                 nursery.cancel_scope.cancel()
@@ -79,10 +83,25 @@ class HandedConnection(TCPServer):
         finally:
             self._handed.close()
 
-    async def _break_when_cancelled(self) -> None:
-        """Hypercorn shields what it sends: a client that does not read would outlive the end of the server."""
+    async def _write(self) -> None:
+        """Alone hands bytes to the socket.
+
+        A call that is cancelled while it sends takes no frame back, on which the headers of others may depend (RFC 7541
+        section 2.2); and nothing is shielded, as it is in Hypercorn: a client that does not read would outlive the end
+        of the server.
+
+        What fails is told by the task that reads, which finds the stream broken, to all calls of the connection. Told
+        by the call that sent it would end where that call itself is cancelled, and leave the rest waiting.
+        """
         try:
-            await trio.sleep_forever()
+            while True:
+                await self._comes.wait()
+                data, taken = bytes(self._outgoing), self._taken
+                self._outgoing.clear()
+                self._comes, self._taken = trio.Event(), trio.Event()
+                with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                    await self._handed.send_all(data)
+                taken.set()
         finally:
             if not self._ended:
                 self._handed.abort()
@@ -121,13 +140,9 @@ class HandedConnection(TCPServer):
             await super().protocol_send(event)
 
     async def _send(self, data: bytes) -> None:
-        """What fails is told by the task that reads, which finds the stream broken, to all calls of the connection.
-
-        Told by the call that sent it would end where that call itself is cancelled, and leave the rest waiting.
-        """
-        async with self.send_lock:
-            with trio.CancelScope(shield=True), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                await self._handed.send_all(data)
+        self._outgoing += data
+        self._comes.set()
+        await self._taken.wait()
 
     async def _idle_timeout(self) -> None:
         with trio.move_on_after(self.config.keep_alive_timeout):

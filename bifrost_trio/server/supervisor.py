@@ -52,6 +52,10 @@ GATHER_SECONDS = 0.1
 GRACE_SECONDS = 5.0
 """What a worker may take for its clean-up beyond the drain timeout, or after it closed its channel."""
 
+KILLED_SECONDS = 1.0
+"""How long the end of a worker that was killed is waited for. That does not depend on anything it does; one that takes
+longer is held up in the kernel, and waiting would not help."""
+
 
 class WorkersFailed(Exception):
     """A worker ended before it had ever accepted, while the others were being started."""
@@ -187,13 +191,13 @@ class Supervisor:
             worker.control.close()
             if worker.process.returncode is None:
                 worker.process.kill()
-            with trio.CancelScope(shield=True):  # it was killed: this does not wait for anything it does
+            with trio.move_on_after(KILLED_SECONDS, shield=True):
                 await worker.process.wait()
             self._ledger.retire(name)
             self._answered(name)
         if not self.draining:
             log.error(
-                "worker %s (process %d) ended with status %d", name, worker.process.pid, worker.process.returncode
+                "worker %s (process %d) ended with status %s", name, worker.process.pid, worker.process.returncode
             )
             if self._all_accept is not None:
                 raise WorkersFailed(f"worker {name} ended before all workers were started")

@@ -41,6 +41,38 @@ def total(text: str, name: str) -> float:
 ANSWERED = "bifrost_success_requests_total"
 
 
+class Load:
+    """Three clients that ask without end, and one that reads the metrics."""
+
+    def __init__(self, gateway: Any, ask: Any, body: dict[str, Any]) -> None:
+        self.gateway = gateway
+        self.results: list[bool] = []
+        self.counted: list[float] = []
+        self._ask = ask
+        self._body = body
+
+    def start(self, nursery: trio.Nursery) -> None:
+        for task in (self._chat, self._chat, self._chat, self._scrape):
+            nursery.start_soon(task)
+
+    async def _chat(self) -> None:
+        while True:
+            try:
+                status, _ = await self._ask(self.gateway, "/v1/chat/completions", self._body)
+                self.results.append(status == 200)
+            except (OSError, trio.BrokenResourceError):
+                self.results.append(False)
+            await trio.sleep(0.01)
+
+    async def _scrape(self) -> None:
+        while True:
+            with contextlib.suppress(OSError, trio.BrokenResourceError):
+                status, text = await self._ask(self.gateway, "/metrics")
+                assert status == 200
+                self.counted.append(total(text, ANSWERED))
+            await trio.sleep(0.02)
+
+
 async def test_a_killed_worker_is_replaced_and_no_counter_falls(
     config: Path, start_gateway: Any, chat: Any, ask: Any
 ) -> None:
@@ -49,30 +81,10 @@ async def test_a_killed_worker_is_replaced_and_no_counter_falls(
     # Two seconds, or on a machine that is busy with other things no longer than the whole start took.
     limit = max(2.0, trio.current_time() - began)
     killed, other = workers_of(gateway)
-    counted: list[float] = []
-    results: list[bool] = []
-
-    async def load() -> None:
-        while True:
-            try:
-                status, _ = await ask(gateway, "/v1/chat/completions", chat())
-                results.append(status == 200)
-            except (OSError, trio.BrokenResourceError):
-                results.append(False)
-            await trio.sleep(0.01)
-
-    async def scrape() -> None:
-        while True:
-            with contextlib.suppress(OSError, trio.BrokenResourceError):
-                status, text = await ask(gateway, "/metrics")
-                assert status == 200
-                counted.append(total(text, ANSWERED))
-            await trio.sleep(0.02)
-
+    load = Load(gateway, ask, chat())
     async with trio.open_nursery() as nursery:
-        for task in (load, load, load, scrape):
-            nursery.start_soon(task)
-        await until(lambda: len(results) >= 100)
+        load.start(nursery)
+        await until(lambda: len(load.results) >= 100)
         os.kill(killed, signal.SIGKILL)
         killed_at = trio.current_time()
         await until(lambda: len(workers_of(gateway)) == 2 and killed not in workers_of(gateway))
@@ -81,9 +93,9 @@ async def test_a_killed_worker_is_replaced_and_no_counter_falls(
         await trio.sleep(0.2)
         nursery.cancel_scope.cancel()
     assert other in workers_of(gateway)
-    assert results.count(False) <= 4, "a connection each that the killed worker had, and no other"
-    assert counted == sorted(counted)
-    assert counted[-1] >= results.count(True) - 100, "no more is lost than the last second of the killed worker"
+    assert load.results.count(False) <= 4, "a connection each that the killed worker had, and no other"
+    assert load.counted == sorted(load.counted)
+    assert load.counted[-1] >= load.results.count(True) - 100, "no more is lost than the last second of it"
 
 
 async def test_every_worker_is_asked_for_its_metrics(config: Path, start_gateway: Any, chat: Any, ask: Any) -> None:
