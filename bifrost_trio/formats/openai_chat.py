@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
-from bifrost_trio.errors import GatewayError, InvalidField, MalformedAnswer, StreamFault
-from bifrost_trio.formats import openai_errors
+from bifrost_trio.errors import InvalidField, MalformedAnswer
 from bifrost_trio.formats.content import member
+from bifrost_trio.formats.openai_language import OpenAILanguage
 from bifrost_trio.formats.openai_request import translate_request
-from bifrost_trio.formats.openai_stream import ChunkDecoder, ChunkEncoder, check_choice
+from bifrost_trio.formats.openai_stream import check_choice
 
 if TYPE_CHECKING:
-    from bifrost_trio.types import JsonObject, StreamDecoder, StreamEncoder
+    from bifrost_trio.types import JsonObject
 
 __all__ = ["OpenAIChat", "openai_chat"]
 
 
-class OpenAIChat:
+class OpenAIChat(OpenAILanguage):
     """What an OpenAI client sent goes on unchanged; what another client sent is brought to OpenAI's documented members.
 
     ``accepts`` names members of the common shape that a compatible provider takes beyond those (DeepSeek
@@ -58,27 +58,6 @@ class OpenAIChat:
         for choice in choices:
             check_choice(choice, "message")
         return wire
-
-    def encode_answer(self, common: JsonObject) -> JsonObject:
-        return common
-
-    def stream_decoder(self) -> StreamDecoder:
-        return ChunkDecoder()
-
-    def stream_encoder(self, common_request: JsonObject) -> StreamEncoder:
-        return ChunkEncoder(common_request)
-
-    def decode_error(self, status: int, body: bytes) -> tuple[str, str | None, str | None, str | None]:
-        return openai_errors.decode_error(status, body)
-
-    def decode_stream_error(self, frame: bytes) -> StreamFault:
-        return openai_errors.stream_fault(frame)
-
-    def encode_error(self, error: GatewayError) -> bytes:
-        return openai_errors.encode_error(error)
-
-    def encode_stream_error(self, error: GatewayError) -> bytes:
-        return openai_errors.encode_stream_error(error)
 
 
 def _object(value: Any, path: str) -> JsonObject:

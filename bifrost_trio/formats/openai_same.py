@@ -14,7 +14,7 @@ from bifrost_trio.formats import openai_errors
 from bifrost_trio.formats.codec import DecodeError, decode
 from bifrost_trio.formats.content import member
 from bifrost_trio.formats.events import named_frame
-from bifrost_trio.formats.openai_stream import ChunkDecoder, ChunkEncoder
+from bifrost_trio.formats.openai_language import OpenAILanguage
 
 if TYPE_CHECKING:
     from bifrost_trio.types import JsonObject, StreamDecoder, StreamEncoder
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["openai_completions", "openai_embeddings", "openai_responses"]
 
 
-class OpenAISame:
+class OpenAISame(OpenAILanguage):
     """A language whose requests and answers are passed on; ``member`` is the one that every answer has."""
 
     name: str
@@ -42,27 +42,6 @@ class OpenAISame:
         if not isinstance(member(wire, self._member), list):
             raise MalformedAnswer(f"The provider's answer has no {self._member}.")
         return wire
-
-    def encode_answer(self, common: JsonObject) -> JsonObject:
-        return common
-
-    def stream_decoder(self) -> StreamDecoder:
-        return ChunkDecoder()
-
-    def stream_encoder(self, common_request: JsonObject) -> StreamEncoder:
-        return ChunkEncoder(common_request)
-
-    def decode_error(self, status: int, body: bytes) -> tuple[str, str | None, str | None, str | None]:
-        return openai_errors.decode_error(status, body)
-
-    def decode_stream_error(self, frame: bytes) -> StreamFault:
-        return openai_errors.stream_fault(frame)
-
-    def encode_error(self, error: GatewayError) -> bytes:
-        return openai_errors.encode_error(error)
-
-    def encode_stream_error(self, error: GatewayError) -> bytes:
-        return openai_errors.encode_stream_error(error)
 
 
 class _Responses(OpenAISame):
