@@ -31,7 +31,7 @@ class ServerConfig(Strict):
     memory_budget_in_mb: Annotated[int, Field(ge=1)] = 1024
     """Megabytes (2**20 bytes) that the bodies in flight of one process may take; above it 503 with Retry-After."""
     max_connections: Annotated[int, Field(ge=1)] = 20_000
-    """Client connections of one process."""
+    """Client connections of one process; beyond it none is accepted until one ends."""
     handshake_timeout_in_seconds: Seconds = 10.0
     """The TLS handshake of a new connection."""
     head_timeout_in_seconds: Seconds = 30.0

@@ -13,7 +13,7 @@ import trio
 
 from bifrost_trio.server.application import Application, Timeouts
 from bifrost_trio.server.http1 import Http1Connection
-from bifrost_trio.sockets import Channel, Poller, Socket, TlsSocket, accept_from
+from bifrost_trio.sockets import Channel, Poller, Room, Socket, TlsSocket, accept_from
 
 __all__ = ["OtherProtocols", "Server", "ServerStatistics"]
 
@@ -31,12 +31,13 @@ class OtherProtocols(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ServerStatistics:
-    """Client connections: ``open`` now, ``idle`` of them between two requests; ``accepted`` and ``refused`` so far."""
+    """Client connections: ``open`` now, ``idle`` of them between two requests; ``accepted`` so far. ``filled``: how
+    often the last place was taken, so that the next one had to wait until another ended."""
 
     open: int
     idle: int
     accepted: int
-    refused: int
+    filled: int
 
 
 class Server:
@@ -54,15 +55,13 @@ class Server:
     ) -> None:
         self._application = application
         self._poller = poller
-        # These three may be changed at any time; connections that are open keep what they have.
+        # Both, and `max_connections`, may be changed at any time; connections that are open keep what they have.
         self.timeouts = timeouts or Timeouts()
         self.context = context
-        self.max_connections = max_connections
+        self._room = Room(max_connections)
         self._others = others
         self._connections: set[Http1Connection] = set()
-        self._open = 0
         self._accepted = 0
-        self._refused = 0
         self._accepting = trio.CancelScope()
         self._serving = trio.CancelScope()
         self.draining = False
@@ -79,15 +78,22 @@ class Server:
                 with self._accepting:
                     async with trio.open_nursery() as accepting:
                         for listener in listeners:
-                            accepting.start_soon(accept_from, listener, lambda sock: self.accept(sock, connections))
+                            accepting.start_soon(
+                                accept_from, listener, lambda sock: self.accept(sock, connections), self._room
+                            )
+
+    @property
+    def max_connections(self) -> float:
+        """Beyond it none is accepted until one ends."""
+        return self._room.limit
+
+    @max_connections.setter
+    def max_connections(self, limit: float) -> None:
+        self._room.limit = limit
 
     def accept(self, sock: stdlib_socket.socket, connections: trio.Nursery) -> None:
-        """Takes a connected socket; its task runs in ``connections``."""
-        if self._open >= self.max_connections:
-            self._refused += 1
-            sock.close()
-            return
-        self._open += 1
+        """Takes a connected socket; its task runs in ``connections``. Whether there is room was asked before."""
+        self._room.take()
         self._accepted += 1
         connections.start_soon(self._serve_connection, sock)
 
@@ -96,7 +102,7 @@ class Server:
             socket = Socket(sock, self._poller)
         except OSError:
             sock.close()
-            self._open -= 1
+            self._room.leave()
             return
         try:
             if self.context is None:
@@ -107,7 +113,7 @@ class Server:
             log.exception("a connection failed inside the server")
         finally:
             socket.close()
-            self._open -= 1
+            self._room.leave()
 
     async def _speak_tls(self, socket: Socket, context: ssl.SSLContext) -> None:
         tls = TlsSocket(socket, context, server_side=True)
@@ -149,4 +155,4 @@ class Server:
 
     def statistics(self) -> ServerStatistics:
         idle = sum(1 for connection in self._connections if connection.idle)
-        return ServerStatistics(self._open, idle, self._accepted, self._refused)
+        return ServerStatistics(self._room.taken, idle, self._accepted, self._room.filled)

@@ -8,7 +8,7 @@
 | `listener` | listening sockets and accepting from them |
 """
 
-from bifrost_trio.sockets.listener import accept_from, listen
+from bifrost_trio.sockets.listener import Room, accept_from, listen
 from bifrost_trio.sockets.poller import Poller, PollerStatistics
 from bifrost_trio.sockets.stream import Channel, Socket, connect
 from bifrost_trio.sockets.tls import TlsSocket, client_context, server_context
@@ -17,6 +17,7 @@ __all__ = [
     "Channel",
     "Poller",
     "PollerStatistics",
+    "Room",
     "Socket",
     "TlsSocket",
     "accept_from",

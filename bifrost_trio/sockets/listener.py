@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import math
 import socket as stdlib_socket
 from collections.abc import Callable
 
 import trio
 
-__all__ = ["ACCEPTS_PER_WAKE", "accept_from", "listen"]
+__all__ = ["ACCEPTS_PER_WAKE", "Room", "accept_from", "listen"]
 
 BACKLOG = 2048
 """Connections that the kernel holds for us; it takes the smaller of this and net.core.somaxconn."""
@@ -48,14 +49,62 @@ def listen(host: str, port: int) -> list[stdlib_socket.socket]:
     return sockets
 
 
-async def accept_from(listener: stdlib_socket.socket, handle: Callable[[stdlib_socket.socket], None]) -> None:
+class Room:
+    """Places for ``limit`` connections, of any number of listeners. ``filled`` counts how often the last was taken."""
+
+    def __init__(self, limit: float = math.inf) -> None:
+        self._limit = limit
+        self._waiting = trio.lowlevel.ParkingLot()
+        self.taken = 0
+        self.filled = 0
+
+    @property
+    def free(self) -> bool:
+        return self.taken < self._limit
+
+    @property
+    def limit(self) -> float:
+        """May be set at any time; those who have a place keep it."""
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: float) -> None:
+        self._limit = limit
+        self._wake()
+
+    def take(self) -> None:
+        self.taken += 1
+        if self.taken == self._limit:
+            self.filled += 1
+
+    def leave(self) -> None:
+        self.taken -= 1
+        self._wake()
+
+    async def wait_free(self) -> None:
+        while not self.free:
+            await self._waiting.park()
+
+    def _wake(self) -> None:
+        if self.free:
+            self._waiting.unpark_all()
+
+
+async def accept_from(
+    listener: stdlib_socket.socket, handle: Callable[[stdlib_socket.socket], None], room: Room | None = None
+) -> None:
     """Takes connections for ever and gives each, non-blocking, to ``handle``, which must not wait.
 
-    Out of descriptors or memory: those connected go on, and the queue is looked at again after 100 ms.
+    Out of descriptors or memory: those connected go on, and the queue is looked at again after 100 ms. Without room
+    none is taken: what waits in the kernel's queue may be another process's to serve.
     """
+    room = room or Room()
     while True:
+        await room.wait_free()
         await trio.lowlevel.wait_readable(listener)
         for _ in range(ACCEPTS_PER_WAKE):
+            if not room.free:
+                break
             try:
                 connection, _ = listener.accept()
             except BlockingIOError:

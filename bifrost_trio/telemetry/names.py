@@ -15,7 +15,7 @@ __all__ = [
     "CANCELLED",
     "CLIENTS",
     "CLIENTS_ACCEPTED",
-    "CLIENTS_REFUSED",
+    "CLIENTS_FILLED",
     "CONNECTIONS",
     "CONNECTIONS_MADE",
     "ERROR",
@@ -156,7 +156,9 @@ STALE_RETRIES = _counter(
 )
 CLIENTS = _gauge("bifrost_client_connections", "Connections of clients; state: idle, busy.", "state")
 CLIENTS_ACCEPTED = _counter("bifrost_client_connections_accepted_total", "Connections of clients accepted.")
-CLIENTS_REFUSED = _counter("bifrost_client_connections_refused_total", "Connections beyond the server's limit.")
+CLIENTS_FILLED = _counter(
+    "bifrost_client_connections_filled_total", "Times that the last place was taken; the next one waits to be accepted."
+)
 BODY_BYTES = _gauge("bifrost_body_bytes", "Bytes of large request bodies in flight.")
 BODY_LIMIT = _gauge("bifrost_body_limit_bytes", "Bytes that large request bodies may take together.")
 BODY_REFUSED = _counter("bifrost_body_refused_total", "Requests refused for want of memory.")

@@ -99,7 +99,7 @@ class ServerFacts(Protocol):
     @property
     def accepted(self) -> int: ...
     @property
-    def refused(self) -> int: ...
+    def filled(self) -> int: ...
 
 
 class PluginFacts(Protocol):
@@ -219,7 +219,7 @@ def read_server(server: ServerFacts) -> Iterator[Fact]:
     yield names.CLIENTS, ("idle",), server.idle
     yield names.CLIENTS, ("busy",), server.open - server.idle
     yield names.CLIENTS_ACCEPTED, (), server.accepted
-    yield names.CLIENTS_REFUSED, (), server.refused
+    yield names.CLIENTS_FILLED, (), server.filled
 
 
 def families_of(facts: Facts) -> Iterator[Family]:

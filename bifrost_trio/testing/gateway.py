@@ -52,7 +52,6 @@ async def gateway_in_memory(
     *,
     plugins: Sequence[Plugin] = (),
     timeouts: Timeouts | None = None,
-    max_connections: int = 20_000,
 ) -> AsyncIterator[MemoryGateway]:
     """A running gateway; what is not a `Config` goes through `config_for_tests`. Everything ends with the block.
 
@@ -70,7 +69,7 @@ async def gateway_in_memory(
             with unforeseen:
                 async with (
                     open_gateway(config, dial=_dial(upstream), make_plugins=_and(plugins)) as gateway,
-                    _served(gateway, timeouts, max_connections, unforeseen.messages) as memory,
+                    _served(gateway, timeouts, unforeseen.messages) as memory,
                 ):
                     yield memory
         except Exception as error:
@@ -83,11 +82,11 @@ async def gateway_in_memory(
 
 @asynccontextmanager
 async def _served(
-    gateway: RunningGateway, timeouts: Timeouts | None, max_connections: int, unforeseen: list[str]
+    gateway: RunningGateway, timeouts: Timeouts | None, unforeseen: list[str]
 ) -> AsyncIterator[MemoryGateway]:
     failure: Exception | None = None
     async with trio.open_nursery() as connections:
-        server = Server(gateway, gateway.poller, timeouts=timeouts, max_connections=max_connections)
+        server = Server(gateway, gateway.poller, timeouts=timeouts)
         memory = MemoryGateway(gateway, server, connections, unforeseen)
         try:
             yield memory

@@ -35,35 +35,6 @@ async def gone(client: Client) -> bool:
 # --- how many ---------------------------------------------------------------------------------------------------------
 
 
-async def test_no_more_connections_than_allowed(autojump_clock: trio.testing.MockClock) -> None:
-    async with gateway_in_memory(max_connections=3) as gateway:
-        clients = [gateway.client() for _ in range(5)]
-        assert [await gone(client) for client in clients] == [False, False, False, True, True]
-        found = gateway.server.statistics()
-        assert (found.open, found.accepted, found.refused) == (3, 3, 2)
-        # Those that are there are served, and who leaves makes room.
-        assert (await clients[0].get("/health")).status == 200
-        clients[1].hang_up()
-        await trio.testing.wait_all_tasks_blocked()
-        assert (await gateway.client().get("/health")).status == 200
-        for client in clients[3:]:
-            client.hang_up()
-        await gateway.quiet()
-
-
-async def test_the_number_may_be_changed(autojump_clock: trio.testing.MockClock) -> None:
-    async with gateway_in_memory(max_connections=1) as gateway:
-        first = gateway.client()
-        gateway.server.max_connections = 2
-        assert not await gone(gateway.client())
-        gateway.server.max_connections = 0
-        refused = gateway.client()
-        assert await gone(refused)
-        refused.hang_up()
-        assert (await first.get("/health")).status == 200
-        await gateway.quiet()
-
-
 async def test_what_is_counted(autojump_clock: trio.testing.MockClock) -> None:
     async with gateway_in_memory(None, ScriptedUpstream("delay=5")) as gateway, trio.open_nursery() as nursery:
         idle, busy, half = gateway.client(), gateway.client(), gateway.client()

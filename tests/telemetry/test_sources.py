@@ -30,7 +30,7 @@ async def test_gauges_say_how_things_stand_now(assembly: Any, read: Any) -> None
         poller=Statistics(sockets=7, waiting=6, buckets=2),
         plugins=Statistics(errors={"audit": 3}, late=1),
     )
-    telemetry.watch_server(Statistics(open=12, idle=5, accepted=100, refused=1))
+    telemetry.watch_server(Statistics(open=12, idle=5, accepted=100, filled=1))
     seen = read(await telemetry.exposition())
     assert seen("bifrost_active_requests") == 5
     assert seen("bifrost_begun_requests_total") == 25
@@ -51,6 +51,7 @@ async def test_gauges_say_how_things_stand_now(assembly: Any, read: Any) -> None
     assert seen("bifrost_plugin_errors_total", plugin="audit") == 3
     assert seen("bifrost_client_connections", state="busy") == 7
     assert seen("bifrost_client_connections_accepted_total") == 100
+    assert seen("bifrost_client_connections_filled_total") == 1
 
 
 async def test_a_reload_lets_no_counter_fall(call: Any, assembly: Any, read: Any) -> None:
