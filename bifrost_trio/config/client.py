@@ -39,7 +39,7 @@ def _matches(name: str, patterns: list[HeaderName]) -> bool:
 
 class ClientConfig(Strict):
     drop_excess_requests: bool = True
-    """True: a provider whose waiting room is full answers 429 at once. False: the call waits its turn."""
+    """True: a provider whose waiting room is full answers 429 at once. False: up to ten times as many wait."""
     max_request_body_size_mb: Annotated[int, Field(ge=1, le=10_240)] = 100
     """Megabytes (2**20 bytes) of one request body; beyond it 413."""
     allowed_origins: list[Origin] = []

@@ -37,7 +37,7 @@ class ServerConfig(Strict):
     head_timeout_in_seconds: Seconds = 30.0
     """From the first byte of a request to the end of its head."""
     body_timeout_in_seconds: Seconds = 30.0
-    """The longest silence within a request body; then 408."""
+    """The longest silence within a request body, and how far it may lag behind 4 KB a second; then 408."""
     keep_alive_timeout_in_seconds: Seconds = 75.0
     """The longest silence between two requests of one connection."""
     write_timeout_in_seconds: Seconds = 30.0

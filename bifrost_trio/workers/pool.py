@@ -19,6 +19,10 @@ __all__ = ["Worker", "WorkerPool", "WorkerPoolStatistics"]
 RETRY_AFTER_FULL = 1.0
 """Seconds that a client is told to wait when a provider's queue is full: places come free all the time."""
 
+PATIENT_QUEUES = 10
+"""Where a full queue is not answered at once: how many queues' worth may wait. Calls hold memory while they do, and
+those at the end of a longer one would run out of patience."""
+
 
 class Worker:
     """A place among a provider's N. ``number`` counts from 1; ``calls`` is how many it has served."""
@@ -49,7 +53,10 @@ class WorkerPool:
     """At most ``limit`` calls at work and ``queue`` waiting, first come first served."""
 
     def __init__(self, provider: str, limit: int, queue: int, *, shed: bool = True, patience: float = 60.0) -> None:
-        """``shed``: a full queue is answered at once; else calls beyond it wait too, ``patience`` seconds at most."""
+        """``shed``: a full queue is answered at once; else calls beyond it wait too, up to `PATIENT_QUEUES` of it.
+
+        All wait ``patience`` seconds at most.
+        """
         self.provider = provider
         self.limit = limit
         self.queue = queue
@@ -59,6 +66,10 @@ class WorkerPool:
         self._made = 0
         self._waiting = 0
         self._refused = 0
+
+    @property
+    def most_waiting(self) -> int:
+        return self.queue if self.shed else PATIENT_QUEUES * max(self.queue, 1)
 
     def borrow_nowait(self) -> Worker | None:
         """An idle worker, or a new one while there may be more; None when all are at work."""
@@ -74,9 +85,9 @@ class WorkerPool:
 
     async def borrow(self) -> Worker:
         """Waits its turn. Raises QueueFull. No await may stand between the return and the ``try`` that gives back."""
-        if self.shed and self._waiting >= self.queue:
+        if self._waiting >= self.most_waiting:
             self._refused += 1
-            raise self._full(f"provider {self.provider} has {self.limit} calls at work and {self.queue} waiting")
+            raise self._full(f"provider {self.provider} has {self.limit} calls at work and {self._waiting} waiting")
         self._waiting += 1
         try:
             with trio.fail_after(self.patience):

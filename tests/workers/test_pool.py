@@ -114,6 +114,27 @@ async def test_a_house_that_does_not_shed_lets_wait_but_not_for_ever(autojump_cl
         assert await taken(pool) is worker
 
 
+@pytest.mark.parametrize(("queue", "most"), [(0, 10), (1, 10), (3, 30)])
+async def test_a_house_that_does_not_shed_has_a_bound_too(
+    queue: int, most: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    pool = WorkerPool("openai", 1, queue, shed=False)
+    worker = await taken(pool)
+    async with trio.open_nursery() as nursery:
+        for _ in range(most):
+            nursery.start_soon(taken, pool)
+        await trio.testing.wait_all_tasks_blocked()
+        before = trio.current_time()
+        with pytest.raises(QueueFull, match=f"openai has 1 calls at work and {most} waiting") as caught:
+            await taken(pool)
+        assert trio.current_time() == before
+        assert (caught.value.status, caught.value.code) == (429, "queue_full")
+        assert numbers(pool) == (1, 0, most, 1)
+        nursery.cancel_scope.cancel()
+    pool.give_back(worker)
+    assert numbers(pool) == (0, 1, 0, 1)
+
+
 async def test_those_who_wait_in_a_queue_have_patience_too(autojump_clock: trio.testing.MockClock) -> None:
     pool = WorkerPool("p", 1, 5, patience=3.0)
     await taken(pool)
@@ -179,7 +200,7 @@ async def test_a_hundred_calls_in_disorder(seed: int, shed: bool, autojump_clock
             at_work.add(worker)
             try:
                 assert len(at_work) <= limit
-                assert pool.statistics().waiting <= queue or not shed
+                assert pool.statistics().waiting <= (queue if shed else 10 * max(queue, 1))
                 await trio.sleep(works)
                 if fails:
                     raise ZeroDivisionError
