@@ -170,6 +170,17 @@ async def test_a_client_that_leaves_within_its_body(autojump_clock: trio.testing
         assert_home(server)
 
 
+async def test_a_client_that_falls_silent_within_its_body(autojump_clock: trio.testing.MockClock) -> None:
+    """The server may have no limit of its own."""
+    async with served() as server:
+        exchange = post(server, b'{"model":')
+        exchange.leaves_within_body = True
+        await exchange.run()
+        assert (exchange.status, json.loads(exchange.body)["error"]["code"]) == (408, "body_timeout")
+        assert trio.current_time() == pytest.approx(30, abs=0.1)
+        assert_home(server)
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_server_whose_send_fails(stream: bool, autojump_clock: trio.testing.MockClock) -> None:
     async with served() as server:
