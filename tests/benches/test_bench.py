@@ -33,7 +33,7 @@ def _package() -> ModuleType:
 
 _package()
 
-from benches import gateways, home, processes, report, soak  # noqa: E402
+from benches import budget, gateways, home, processes, report, soak  # noqa: E402
 from benches.measure import Loaded, Point, Sitting  # noqa: E402
 from benches.workloads import WORKLOADS  # noqa: E402
 
@@ -243,6 +243,31 @@ class TestSoak:
     def test_memory_that_moved_is_a_reason(self, second: int, reasons: int) -> None:
         turns = [soak.Turn(n * 1000, 0, 0, (100 if n <= 55 else second) << 20, 11) for n in range(1, 101)]
         assert len(soak.moved(turns)) == reasons
+
+
+class TestBudget:
+    def test_the_newest_run_with_right_answers_gives_the_whole(self, tmp_path: Path) -> None:
+        points = {
+            "20260101-000000": [Point("bare", "chat1k", n, loaded(cpu)) for n, cpu in enumerate([0.04, 0.05, 0.07])],
+            "20260102-000000": [Point("bare", "chat1k", 0, loaded(0.01, wrong=1))],
+            "20260103-000000": [Point("plugin", "chat1k", 0, loaded(0.02))],
+        }
+        assert budget.newest(tmp_path) is None
+        for name, several in points.items():
+            report.write(tmp_path / f"{name}.json", {}, {}, sittings(*several))
+        whole = budget.newest(tmp_path)
+        assert whole is not None
+        assert (whole.name, round(whole.cpu), whole.rounds) == ("20260101-000000.json", 50, 3)
+
+    def test_the_steps_add_up(self) -> None:
+        found = {
+            "Rust": {"request head": 1.0, "response head": 1.0},
+            "stations": {"path in memory": 10.0, "settling": 1.0},
+            "system calls": {"write and read": 6.0, "epoll": 1.0},
+            "Trio": {"byte to a task, poller": 10.0},
+        }
+        spent = [row[2] for row in budget.steps(found, None)]
+        assert spent == [13.0, 6.0, 2.0, 7.0, 1.0, 29.0, None]
 
 
 def test_models_and_paths_are_what_each_gateway_calls_them() -> None:
