@@ -22,6 +22,7 @@ from benches.workloads import WORKLOADS, Workload
 RESULTS = Path(__file__).resolve().parent / "results"
 WHOLE_SECONDS = 360.0
 QUICK_SECONDS = 60.0
+ALL_SECONDS = 900.0
 _SHORTEST = 0.1
 
 
@@ -46,7 +47,8 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace, binary: Path, chosen: list[Workload], subjects: list[Gateway | None]) -> int:
     rounds = options.rounds or (1 if options.quick else 4)
-    limit = options.seconds or (QUICK_SECONDS if options.quick else WHOLE_SECONDS)
+    usual = ALL_SECONDS if options.all else WHOLE_SECONDS
+    limit = options.seconds or (QUICK_SECONDS if options.quick else usual)
     nginx = gateways.plain()
     if nginx is None:
         _say(HOW_TO_INSTALL)
@@ -99,7 +101,7 @@ def _fitting(bench: Bench, subjects: Sequence[Gateway | None], rounds: int, limi
 
 def _chosen_workloads(options: argparse.Namespace) -> list[Workload]:
     named = [WORKLOADS[name] for name in options.only if name in WORKLOADS]
-    return named or [workload for workload in WORKLOADS.values() if not workload.later]
+    return named or [workload for workload in WORKLOADS.values() if options.all or not workload.later]
 
 
 def _chosen_gateways(options: argparse.Namespace, chosen: list[Workload]) -> list[Gateway | None]:
@@ -124,6 +126,7 @@ def _chosen_gateways(options: argparse.Namespace, chosen: list[Workload]) -> lis
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m benches", description="The gateway under load, beside nginx.")
     parser.add_argument("--quick", action="store_true", help="one round, at most a minute: a look, not a measurement")
+    parser.add_argument("--all", action="store_true", help=f"every workload, at most {ALL_SECONDS / 60:.0f} minutes")
     parser.add_argument("--rounds", type=int, metavar="N", help="4, with --quick 1")
     parser.add_argument("--seconds", type=float, metavar="S", help=f"at most; {WHOLE_SECONDS:.0f}, with --quick 60")
     parser.add_argument("--only", type=_names, default=[], metavar="NAME,…", help="gateways or workloads")
@@ -141,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
 class _List(argparse.Action):
     def __call__(self, *_: object) -> None:
         for workload in WORKLOADS.values():
-            print(f"{workload.name:20} {workload.title}{' (when named)' if workload.later else ''}")
+            print(f"{workload.name:20} {workload.title}{' (when named, or with --all)' if workload.later else ''}")
         print(f"gateways: direct, nginx, {', '.join(gateways.PROFILES)}, and one --beside")
         sys.exit(0)
 

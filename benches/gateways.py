@@ -37,6 +37,7 @@ class Gateway:
 
     In ``command`` {port}, {mock} (a URL) and {folder} (fresh for each start) are filled in, in ``files`` (name →
     text) {mock}. ``model`` is the name for chat; other kinds take its prefix. ``own``: speaks this project's routes.
+    ``both_cores``: it may use those of the mock and the clients too; then ``only`` these workloads are measured.
     """
 
     name: str
@@ -45,8 +46,12 @@ class Gateway:
     model: str = "gpt-4o-mini"
     headers: tuple[str, ...] = ()
     own: bool = False
+    both_cores: bool = False
+    only: tuple[str, ...] = ()
 
     def measures(self, workload: Workload) -> bool:
+        if self.only and workload.name not in self.only:
+            return False
         return self.own or not workload.own_gateway_only
 
     def lane(self, address: str, workload: Workload) -> Lane:
@@ -71,7 +76,7 @@ class Running:
     idle_bytes: int
 
 
-def start(gateway: Gateway, core: int, mock: str, folder: Path) -> Running:
+def start(gateway: Gateway, core: int | Sequence[int], mock: str, folder: Path) -> Running:
     """Starts it in a fresh folder and waits for its first right answer. Raises NotStarted."""
     port = free_port()
     url = f"http://{mock}"
@@ -138,19 +143,27 @@ def own(profile: str, workloads: Sequence[Workload]) -> Gateway:
     """This project's gateway as it is installed beside the Python that runs the bench."""
     program = Path(sys.executable).parent / "bifrost-trio"
     configuration: dict[str, Any] = {"providers": _providers(workloads), **PROFILES[profile]}
+    two = profile == TWO_WORKERS
+    more = "--workers 2" if two else ""
     return Gateway(
         profile,
-        f"{shlex.quote(str(program))} serve --config {{folder}}/config.json --port {{port}} --log none",
+        f"{shlex.quote(str(program))} serve --config {{folder}}/config.json --port {{port}} --log none {more}".rstrip(),
         files={"config.json": json.dumps(configuration, indent=2), "plugin_probe.py": _PROBE.read_text()},
         own=True,
+        both_cores=two,
+        only=("chat1k", "stream64") if two else (),
     )
 
 
+TWO_WORKERS = "workers2"
+"""Two worker processes, on both cores, which they share with the mock and the clients: a line apart."""
+
 PROFILES: dict[str, dict[str, Any]] = {
     "bare": {},
+    TWO_WORKERS: {},
     "plugin": {"plugins": [{"name": "probe", "enabled": True, "path": "plugin_probe:Probe"}]},
 }
-"""What a profile adds to the configuration: one provider and one key."""
+"""What a profile adds to the configuration: the providers that the workloads need, one key each."""
 
 
 def _providers(workloads: Sequence[Workload]) -> dict[str, Any]:

@@ -150,7 +150,8 @@ class Bench:
     @contextlib.contextmanager
     def _running(self, gateway: Gateway, mock: str, folder: Path) -> Iterator[Running]:
         folder.mkdir()
-        running = start(gateway, self.cores.gateway, mock, folder)
+        both = (self.cores.load, self.cores.gateway)
+        running = start(gateway, both if gateway.both_cores else self.cores.gateway, mock, folder)
         try:
             yield running
         finally:
@@ -224,6 +225,8 @@ def _sitting_lasts(bench: Bench, gateway: Gateway | None) -> float:
         around = workload.lasts(seconds * NGINX_SHARE) + _OVERHEAD
         if gateway is None:
             total += 0.0 if workload.turns else around
+            continue
+        if not gateway.measures(workload):
             continue
         total += min(WARM_UP, seconds) + workload.lasts(seconds) + 2 * _OVERHEAD
         if bench.nginx and gateway != bench.nginx and not workload.turns:

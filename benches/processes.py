@@ -49,10 +49,10 @@ def _siblings(core: int) -> set[int]:
 
 
 @contextlib.contextmanager
-def pinned(core: int) -> Iterator[None]:
-    """What is started inside inherits the core, with every thread that it makes."""
+def pinned(*cores: int) -> Iterator[None]:
+    """What is started inside inherits the cores, with every thread that it makes."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, cores)
     try:
         yield
     finally:
@@ -77,13 +77,13 @@ class Process:
     def start(
         cls,
         command: Sequence[str],
-        core: int,
+        core: int | Sequence[int],
         log: Path,
         environment: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> Process:
-        """Starts it on the core; its output goes to the file. Raises OSError if there is no such program."""
-        with log.open("wb") as output, pinned(core):
+        """Starts it on the core or cores; its output goes to the file. Raises OSError if there is no such program."""
+        with log.open("wb") as output, pinned(*([core] if isinstance(core, int) else core)):
             popen = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

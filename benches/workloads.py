@@ -84,6 +84,10 @@ def _later(name: str, title: str, **rest: Any) -> Workload:
     return Workload(name, title, 2.0, later=True, **rest)
 
 
+def _by_own(name: str, title: str, **rest: Any) -> Workload:
+    return Workload(name, title, 2.0, **rest)
+
+
 WORKLOADS = {
     workload.name: workload
     for workload in [
@@ -94,15 +98,16 @@ WORKLOADS = {
         Workload("embed1k", "embeddings 1 KB", 2.0, kind="embeddings"),
         _in_turns("added1", "added latency", 2.5),
         _in_turns("first1", "first chunk", 1.5, stream=True, orders="chunks=3", block=20),
-        # Only when named: these need the gateway to do more than pass on, or more of the machine.
+        # These need the gateway to do more than pass on.
+        _by_own("to_anthropic", "OpenAI → Anthropic 1 KB", provider="anthropic"),
+        _by_own("to_openai_stream", "Anthropic → OpenAI, 64 chunks", kind="messages", provider="openai", **_STREAM),
+        _by_own("fallback1", "1 % of 500, fallback", orders="status=500 every=100", fallback="backup/gpt-4o-mini"),
+        # Only when named, or with --all: more of the same, or more of the machine.
         _later("messages1k", "Anthropic 1 KB, same format", kind="messages", provider="anthropic"),
-        _later("to_anthropic", "OpenAI → Anthropic 1 KB", provider="anthropic"),
         _later("to_anthropic_stream", "OpenAI → Anthropic, 64 chunks", provider="anthropic", **_STREAM),
         _later("to_openai", "Anthropic → OpenAI 1 KB", kind="messages", provider="openai"),
-        _later("to_openai_stream", "Anthropic → OpenAI, 64 chunks", kind="messages", provider="openai", **_STREAM),
         _later("leave5", "5 % leave, chat", orders="delay_us=3000", leave=5, capacity=False),
         _later("leave5_stream", "5 % leave, 64 chunks", leave=5, **_STREAM),
-        _later("fallback1", "1 % of 500, fallback", orders="status=500 every=100", fallback="backup/gpt-4o-mini"),
         _paced("paced500", "500 streams 64 × 20 ms", 500, later=True),
         _paced("paced1000", "1,000 streams 64 × 20 ms", 1000, later=True),
     ]

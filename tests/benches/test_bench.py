@@ -280,3 +280,6 @@ def test_models_and_paths_are_what_each_gateway_calls_them() -> None:
     assert own.lane("a", WORKLOADS["to_anthropic"]).model == "anthropic/claude-sonnet-4-5"
     assert beside.lane("a", embeddings).model == "vendor/text-embedding-3-small"
     assert not beside.measures(translated)
+    two = gateways.own("workers2", [])
+    assert two.command.endswith("--workers 2")
+    assert (two.measures(chat), two.measures(embeddings), two.both_cores) == (True, False, True)
