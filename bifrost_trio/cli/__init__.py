@@ -15,7 +15,7 @@ Exit status: 0 done; 1 it could not be done here and now (a port in use); 2 it w
 configuration); 130 broken off by Ctrl-C.
 
 Nothing is imported before it is known what was asked for, so that ``--help`` and ``schema`` are quick, and a worker
-process imports none of it. Hence argparse: typer takes 120 ms of processor time and 20 MB, a third of a cold start.
+process imports none of it. Hence argparse: typer takes several times its processor time.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """HTTP/2 and WebSocket: connections that are handed to Hypercorn.
 
-Its import costs 60 ms: a process that never sees such a connection never pays them.
+Its import costs more than a tenth of a second: a process that never sees such a connection never pays them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One edge-triggered epoll set per process, waited for by one Trio task, and the deadlines of those who wait.
 
 Why not `trio.lowlevel.wait_readable` for each read: it adds the descriptor to Trio's own set before the wait and takes
-it out after, two system calls and 8 us a read, against one `epoll_wait` for all that became readable together. Where
+it out after, two system calls a read, against one `epoll_wait` for all that became readable together. Where
 epoll does not exist, `wait_readable` serves (`Socket` asks `edge_triggered`), and a hang-up is seen on the next write.
 
 The rules that keep this sound:
