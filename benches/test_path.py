@@ -46,7 +46,7 @@ class Provider:
     async def receive(self, limit: float) -> bytes:
         return next(self._waiting)
 
-    async def send(self, data: bytes, limit: float) -> None:
+    def begin_send(self, data: bytes) -> None:
         self._waiting = iter(self._pieces)
 
     def send_now(self, data: bytes) -> int:

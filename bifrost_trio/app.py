@@ -107,8 +107,8 @@ class RunningGateway:
         self._dial = dial
         self._make_plugins = make_plugins
 
-    async def __call__(self, request: Request, body: Body, sink: Sink) -> None:
-        await self.assembly.transport(request, body, sink)
+    def __call__(self, request: Request, body: Body, sink: Sink) -> Awaitable[None]:
+        return self.assembly.transport(request, body, sink)
 
     async def refuse(self, error: GatewayError, sink: Sink) -> None:
         await self.assembly.transport.refuse(error, sink)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from bifrost_trio.types import Call, Reply, Station
 
 __all__ = ["Mcp"]
@@ -13,5 +15,5 @@ class Mcp:
     def __init__(self, following: Station) -> None:
         self._following = following
 
-    async def __call__(self, call: Call, reply: Reply) -> None:
-        await self._following(call, reply)
+    def __call__(self, call: Call, reply: Reply) -> Awaitable[None]:
+        return self._following(call, reply)

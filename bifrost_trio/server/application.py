@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +15,7 @@ __all__ = ["Application", "Timeouts"]
 class Application(Protocol):
     """Called once for each request, in the connection's task. Answers errors itself; only cancellation comes out."""
 
-    async def __call__(self, request: Request, body: Body, sink: Sink) -> None: ...
+    def __call__(self, request: Request, body: Body, sink: Sink) -> Awaitable[None]: ...
 
     async def refuse(self, error: GatewayError, sink: Sink) -> None:
         """Answers what never became a request."""

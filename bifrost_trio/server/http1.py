@@ -273,7 +273,8 @@ class Http1Connection:
 
     async def _write(self, data: bytes) -> None:
         try:
-            await self._channel.send(data, self._timeouts.write)
+            if rest := self._channel.begin_send(data):
+                await self._channel.finish_send(rest, self._timeouts.write)
         except trio.TooSlowError:
             self._channel.reset()
             self._keep_alive = False

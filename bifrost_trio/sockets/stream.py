@@ -42,6 +42,8 @@ class Channel(Protocol):
     def stale(self) -> bool: ...
     async def receive(self, limit: float) -> bytes: ...
     async def send(self, data: bytes, limit: float) -> None: ...
+    def begin_send(self, data: bytes) -> memoryview | None: ...
+    async def finish_send(self, rest: memoryview, limit: float) -> None: ...
     def send_now(self, data: bytes) -> int: ...
     def arm(self, on_hangup: Callable[[], None]) -> None: ...
     def close(self) -> None: ...
@@ -168,14 +170,21 @@ class Socket:
         Nothing else runs between the kernel's taking of the last byte and the return.
         Raises `trio.TooSlowError`, OSError, `trio.ClosedResourceError`.
         """
+        if rest := self.begin_send(data):
+            await self.finish_send(rest, limit)
+
+    def begin_send(self, data: bytes) -> memoryview | None:
+        """What the kernel does not take at once, for `finish_send`; as good as always None. Raises OSError.
+
+        The two halves of `send`, for the path that has a coroutine less to pay for.
+        """
         try:
             sent = self._send(data)
         except BlockingIOError:
             sent = 0
-        if sent < len(data):
-            await self._send_rest(memoryview(data)[sent:], limit)
+        return memoryview(data)[sent:] if sent < len(data) else None
 
-    async def _send_rest(self, rest: memoryview, limit: float) -> None:
+    async def finish_send(self, rest: memoryview, limit: float) -> None:
         while rest:
             began = trio.current_time()
             try:

@@ -111,9 +111,16 @@ class TlsSocket:
                 return b""
 
     async def send(self, data: bytes, limit: float) -> None:
+        if rest := self.begin_send(data):
+            await self.finish_send(rest, limit)
+
+    def begin_send(self, data: bytes) -> memoryview | None:
         if data:
             self._object.write(data)
-        await self._inner.send(self._outgoing.read(), limit)
+        return self._inner.begin_send(self._outgoing.read())
+
+    async def finish_send(self, rest: memoryview, limit: float) -> None:
+        await self._inner.finish_send(rest, limit)
 
     def send_now(self, data: bytes) -> int:
         """Takes everything: what the kernel has no room for is part of a record, and goes out before all else."""

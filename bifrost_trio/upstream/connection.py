@@ -142,7 +142,8 @@ class Connection:
     async def _send(self, data: bytes, limit: float, overdue: type[ProviderTimeout]) -> None:
         self._sent = False
         try:
-            await self.channel.send(data, limit)
+            if rest := self.channel.begin_send(data):
+                await self.channel.finish_send(rest, limit)
         except (BrokenPipeError, ConnectionResetError):
             # It may have answered before it read everything (413, 429): what it said is read, if it is there.
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
 from bifrost_trio.types import Call, Reply
 from bifrost_trio.workers.attempts import Attempts
@@ -16,6 +16,7 @@ class Workers:
     def __init__(self, providers: Mapping[str, Attempts]) -> None:
         self.providers = providers
 
-    async def __call__(self, call: Call, reply: Reply) -> None:
+    def __call__(self, call: Call, reply: Reply) -> Awaitable[None]:
+        """Not a coroutine itself: every one in the chain is passed through at each wait of the call."""
         assert call.target is not None
-        await self.providers[call.target.provider](call, reply)
+        return self.providers[call.target.provider](call, reply)
