@@ -63,7 +63,8 @@ def test_decode_and_encode(benchmark: Benchmark, codec: Any, body: str) -> None:
 
 def test_translate_a_request(benchmark: Benchmark) -> None:
     wire = msgspec.json.decode(BODIES["request"])
-    benchmark(lambda: anthropic.encode_request(openai_chat.decode_request(wire), []))
+    translated = benchmark(lambda: anthropic.encode_request(openai_chat.decode_request(wire), []))
+    assert len(translated["messages"]) > 0
 
 
 def test_translate_a_chunk(benchmark: Benchmark) -> None:

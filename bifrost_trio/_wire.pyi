@@ -323,7 +323,10 @@ class StreamScan:
 
     @property
     def complete(self) -> bool:
-        """Whether the stream has said that it is whole: a finish reason or the format's last event."""
+        """Whether the stream has said that it is whole: by its last event, or a finish reason of each choice begun.
+
+        False again where another choice begins.
+        """
     @property
     def error(self) -> bytes | None:
         """The JSON of the first error frame."""

@@ -230,6 +230,21 @@ fn a_chat_stream_to_its_end() {
 }
 
 #[test]
+fn every_choice_has_to_end() {
+    let begin = r#"{"choices":[{"index":0,"delta":{"content":"x"}},{"index":1,"delta":{"content":"y"}}]}"#;
+    let end = |index: u8| format!(r#"{{"choices":[{{"index":{index},"delta":{{}},"finish_reason":"stop"}}]}}"#);
+    let complete = |frames: &[&str]| facts_all(Format::OpenAiChat, &stream(frames)).unwrap().1;
+    assert!(!complete(&[begin, &end(0)]));
+    assert!(!complete(&[begin, &end(1)]));
+    assert!(complete(&[begin, &end(0), &end(1)]));
+    let mut scan = StreamScan::new(Format::OpenAiChat).unwrap();
+    for (frame, complete) in [(end(0).as_str(), true), (begin, false), (&end(1), true)] {
+        assert!(scan.feed(stream(&[frame]).as_bytes()).unwrap(), "{frame}");
+        assert_eq!(scan.facts().complete, complete, "{frame}");
+    }
+}
+
+#[test]
 fn a_responses_stream_to_its_end() {
     let end = |kind: &str, rest: &str| {
         let frame = format!(

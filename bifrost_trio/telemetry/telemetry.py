@@ -121,12 +121,9 @@ class Telemetry:
             if (usage := outcome.usage) is not None:
                 series.input_tokens += usage.input_tokens
                 series.output_tokens += usage.output_tokens
-                if tokens := usage.cached_tokens:
-                    series.cached_tokens += tokens
-                if tokens := usage.cache_write_tokens:
-                    series.cache_write_tokens += tokens
-                if tokens := usage.reasoning_tokens:
-                    series.reasoning_tokens += tokens
+                series.cached_tokens += usage.cached_tokens
+                series.cache_write_tokens += usage.cache_write_tokens
+                series.reasoning_tokens += usage.reasoning_tokens
             own = seconds - outcome.upstream_seconds - outcome.back_off_seconds - outcome.client_seconds
             overhead = own * 1e6 if own > 0.0 else 0.0
             row = series.overhead

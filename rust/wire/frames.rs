@@ -7,6 +7,9 @@ use super::answer::{Ending, Format};
 use super::json::{Fault, Reader};
 use super::usage::Counts;
 
+/// Choices from here on share a bit: OpenAI's reference allows 128 (`n` of "Create chat completion").
+const LAST_CHOICE: u64 = 127;
+
 /// Strings are raw, as they stand between their quotes.
 #[derive(Debug, Default)]
 pub(super) struct Frame<'a> {
@@ -16,6 +19,9 @@ pub(super) struct Frame<'a> {
     pub(super) finish_reason: Option<&'a [u8]>,
     /// Whether the reason is that of the first choice.
     pub(super) first_choice: bool,
+    /// The choices that the frame speaks of, a bit each by index, and those of them that it ends.
+    pub(super) begun: u128,
+    pub(super) ended: u128,
     pub(super) counts: Option<Counts>,
     /// Whether the counts add to earlier ones rather than replace them.
     pub(super) adds: bool,
@@ -52,7 +58,7 @@ impl<'a> Frame<'a> {
         match format {
             Format::OpenAiResponses => self.settle_responses(),
             Format::Anthropic => self.settle_anthropic(),
-            _ => self.complete |= self.finish_reason.is_some(),
+            _ => {}
         }
     }
 
@@ -106,6 +112,11 @@ impl<'a> Frame<'a> {
             }
             Ok(())
         })?;
+        let bit = 1 << index.min(LAST_CHOICE);
+        self.begun |= bit;
+        if reason.is_some() {
+            self.ended |= bit;
+        }
         if reason.is_some() && (index == 0 || self.finish_reason.is_none()) {
             self.finish_reason = reason;
             self.first_choice = index == 0;

@@ -22,8 +22,12 @@ pub struct Facts {
     pub output: bool,
     /// Frames from the first real output on: about as many as there were tokens.
     pub outputs: u32,
-    /// The stream has said that it is whole.
+    /// The stream has said that it is whole: by its last event, or by ending every choice that it began. Becomes false
+    /// again where another choice begins.
     pub complete: bool,
+    ended: bool,
+    choices_begun: u128,
+    choices_ended: u128,
     /// The data of the first error frame.
     pub error: Option<Vec<u8>>,
     pub finish_reason: Option<String>,
@@ -66,6 +70,9 @@ impl Facts {
             output: false,
             outputs: 0,
             complete: false,
+            ended: false,
+            choices_begun: 0,
+            choices_ended: 0,
             error: None,
             finish_reason: None,
             counts: Counts::default(),
@@ -80,7 +87,7 @@ impl Facts {
             // Not an event for most clients: some providers keep a connection alive with it.
             b"" => return Ok(()),
             b"[DONE]" => {
-                self.note(|facts| &mut facts.complete);
+                self.end(true, 0, 0);
                 return Ok(());
             }
             _ => {}
@@ -102,15 +109,12 @@ impl Facts {
     }
 
     fn take(&mut self, frame: &Frame<'_>) {
-        if frame.output {
-            self.note(|facts| &mut facts.output);
-        }
+        self.changed |= frame.output && !self.output;
+        self.output |= frame.output;
         if self.output {
             self.outputs = self.outputs.saturating_add(1);
         }
-        if frame.complete {
-            self.note(|facts| &mut facts.complete);
-        }
+        self.end(frame.complete, frame.begun, frame.ended);
         if let Some(reason) = frame.finish_reason {
             self.finish(reason, frame.first_choice);
         }
@@ -119,11 +123,14 @@ impl Facts {
         }
     }
 
-    fn note(&mut self, fact: impl Fn(&mut Self) -> &mut bool) {
-        let fact = fact(self);
-        let changed = !*fact;
-        *fact = true;
-        self.changed |= changed;
+    fn end(&mut self, ended: bool, choices_begun: u128, choices_ended: u128) {
+        self.ended |= ended;
+        self.choices_begun |= choices_begun;
+        self.choices_ended |= choices_ended;
+        let all_ended = self.choices_ended != 0 && self.choices_begun == self.choices_ended;
+        let complete = self.ended || all_ended;
+        self.changed |= complete != self.complete;
+        self.complete = complete;
     }
 
     /// Of several choices the first one's reason is kept, whichever ends first.

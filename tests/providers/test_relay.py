@@ -32,6 +32,7 @@ ROLE = frame(chunk("") | {"choices": [{"index": 0, "delta": {"role": "assistant"
 USAGE = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
 TEXT = [frame(chunk("Hel")), frame(chunk("lo"))]
 STOP = frame(chunk(None, "stop"))
+BOTH = frame(chunk() | {"choices": [{"index": index, "delta": {"content": "x"}} for index in (0, 1)]})
 COUNT = frame(chunk() | {"choices": [], "usage": USAGE})
 DONE = b"data: [DONE]\n\n"
 STREAM = [ROLE, *TEXT, STOP, COUNT, DONE]
@@ -196,6 +197,7 @@ ENDS: dict[str, tuple[list[bytes], bool]] = {
     "without a finish reason, with [DONE]": ([*TEXT, DONE], True),
     "without any end": (TEXT, False),
     "without anything": ([], False),
+    "of the second choice": ([BOTH, STOP], False),
     "with a role alone": ([ROLE], False),
     "with comments alone": ([COMMENT, COMMENT], False),
     "with a reason alone": ([STOP, DONE], True),
@@ -223,6 +225,7 @@ ALIVE: list[Step] = [Pause(3), COMMENT]
 SLOW: dict[str, tuple[list[Step], type[GatewayError], float, str]] = {
     "no output": ([ROLE, *ALIVE * 30], FirstOutputTimeout, 10, "new"),
     "no more": ([ROLE, *TEXT], IdleTimeout, 4, "started"),
+    "no more of the second choice": ([BOTH, STOP], IdleTimeout, 4, "started"),
     "slow to begin, then no more": ([ROLE, Pause(9), *TEXT], IdleTimeout, 13, "started"),
     "comments are a sign of life": ([*TEXT, *ALIVE * 3], IdleTimeout, 13, "started"),
 }
