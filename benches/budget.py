@@ -86,6 +86,7 @@ def measured() -> dict[str, dict[str, float]]:
         "stations": trio.run(pieces.stations),
         "system calls": pieces.system_calls(),
         "Trio": trio.run(pieces.waits),
+        "buffers (part of no step)": pieces.buffers(),
     }
 
 

@@ -27,9 +27,10 @@ from bifrost_trio.app import open_gateway
 from bifrost_trio.config import Config
 from bifrost_trio.plugins import Plugin
 from bifrost_trio.sockets import Poller, Socket
+from bifrost_trio.sockets.stream import READ_SIZE
 from bifrost_trio.types import Call
 
-__all__ = ["best", "each", "loopback", "rust", "stations", "system_calls", "waits"]
+__all__ = ["best", "buffers", "each", "loopback", "rust", "stations", "system_calls", "waits"]
 
 ROUNDS = 7
 REQUEST = test_path.request(1024)
@@ -112,6 +113,37 @@ def system_calls() -> dict[str, float]:
             other.recv(65536)
 
         return {"write and read": best(carry), "epoll": best(lambda: epoll.poll(0, 512))}
+
+
+def buffers() -> dict[str, float]:
+    """What a pool of buffers would save: a request in reads of new bytes, as it is, and in ones of a kept buffer, whose
+    content is copied out because the call outlives the read. Sending it is in both."""
+    found = {}
+    for size in (1024, 102_400):
+        data, kept = test_path.request(size), memoryview(bytearray(READ_SIZE * 2))
+        with loopback() as (one, other):
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * len(data))
+            name = f"a request of {size // 1024} KB"
+            found[f"{name}, new bytes"] = best(lambda: (one.send(data), _new_bytes(other, len(data))))  # noqa: B023
+            found[f"{name}, a kept buffer"] = best(lambda: (one.send(data), _kept_buffer(other, kept, len(data))))  # noqa: B023
+    return found
+
+
+def _new_bytes(end: socket.socket, size: int) -> bytes:
+    pieces = []
+    while size:
+        with contextlib.suppress(BlockingIOError):
+            pieces.append(end.recv(READ_SIZE))
+            size -= len(pieces[-1])
+    return b"".join(pieces)
+
+
+def _kept_buffer(end: socket.socket, kept: memoryview, size: int) -> bytes:
+    at = 0
+    while at < size:
+        with contextlib.suppress(BlockingIOError):
+            at += end.recv_into(kept[at : at + READ_SIZE])
+    return bytes(kept[:at])
 
 
 async def waits() -> dict[str, float]:

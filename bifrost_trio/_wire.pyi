@@ -93,6 +93,9 @@ class Request:
     @property
     def special(self) -> bool:
         """Whether any header begins with ``x-bf-``, ``anthropic-``, ``openai-`` or is ``x-request-id``."""
+    @property
+    def plain(self) -> bool:
+        """Whether the content type is ``application/json`` or none, and there is no content coding and no origin."""
     def header(self, name: bytes, /) -> bytes | None:
         """The value of the header; several lines are joined by ``, ``; None where there is none."""
     def headers(self) -> list[tuple[bytes, bytes]]: ...

@@ -38,8 +38,9 @@ class ProviderModel:
 async def fetch_models(name: str, pool: Pool, path: str, auth: Auth, key: str, headers: Headers) -> list[ProviderModel]:
     """``GET`` the list (OpenAI "List models"; Anthropic's has the same ``data``). Raises ProviderError."""
     data = render_get(path, pool.origin.authority, auth, key, headers)
-    deadline = trio.current_time() + LIMIT_SECONDS
-    connection, response = await pool.exchange(data, LIMIT_SECONDS)
+    began = trio.current_time()
+    deadline = began + LIMIT_SECONDS
+    connection, response = await pool.exchange(data, began, LIMIT_SECONDS)
     try:
         body = await connection.read_whole(response, max(deadline - trio.current_time(), 0.0))
     except BaseException:

@@ -104,26 +104,24 @@ class Provider:
         self._raw_response = raw_response
         self._secrets = tuple(secrets)
         self._pinned = frozenset(pinned)
-        self._prefixes: dict[tuple[Operation, bool, str], bytes] = {}
+        self._ways: dict[tuple[Operation, bool, str], Way] = {}
 
-    async def __call__(self, call: Call, reply: Reply, key: Key) -> WholeAnswer | None:
-        """One attempt. A stream goes into ``reply``; a whole answer is returned, its connection already back home."""
+    async def __call__(self, call: Call, reply: Reply, key: Key, began: float) -> WholeAnswer | None:
+        """One attempt. A stream goes into ``reply``; a whole answer is returned, its connection already back home.
+
+        ``began`` is the time, on Trio's clock.
+        """
         stream = call.envelope.stream
-        endpoint = self.endpoints.get((call.operation, stream))
-        if endpoint is None:
-            what = f"{call.operation.value} as a stream" if stream else call.operation.value
-            raise UnsupportedOperation(f"provider {self.name} does not offer {what}", "model")
-        data = self._render(call, endpoint, key)
-        limits = endpoint.pool.limits
-        overdue: type[ProviderTimeout]
-        limit, overdue = (limits.first_output, FirstOutputTimeout) if stream else (limits.total, TotalTimeout)
-        began = trio.current_time()
+        # The caller may have brought headers or a key of its own: nothing of it may be remembered.
+        way = self._ways.get((call.operation, stream, key.name)) if call.options is None else None
+        way = way or self._way(call, key)
+        data = self._render(call, way, key)
         try:
-            connection, response = await endpoint.pool.exchange(data, limit, overdue)
+            connection, response = await way.pool.exchange(data, began, way.limit, way.overdue)
         except BaseException:
             call.outcome.upstream_seconds += trio.current_time() - began
             raise
-        exchange = Exchange(call, endpoint, (key.value, *self._secrets), connection, response, began)
+        exchange = Exchange(call, way, connection, response, began)
         if stream and response.event_stream and response.status == 200:
             await self._stream(exchange, reply)
             return None
@@ -131,50 +129,52 @@ class Provider:
 
     # --- the request ---
 
-    def _render(self, call: Call, endpoint: Endpoint, key: Key) -> bytes:
+    def _way(self, call: Call, key: Key) -> Way:
+        """Raises UnsupportedOperation."""
+        operation, stream = call.operation, call.envelope.stream
+        endpoint = self.endpoints.get((operation, stream))
+        if endpoint is None:
+            what = f"{operation.value} as a stream" if stream else operation.value
+            raise UnsupportedOperation(f"provider {self.name} does not offer {what}", "model")
+        forwarded = self._forwarded(call, endpoint.format) if call.options is not None else []
+        authority = endpoint.pool.origin.authority
+        prefix = render_prefix(endpoint.path, authority, self._auth, key.value, self._headers, forwarded)
+        way = Way(endpoint, prefix, (key.value, *self._secrets), stream=stream)
+        if call.options is None:
+            self._ways[operation, stream, key.name] = way
+        return way
+
+    def _render(self, call: Call, way: Way, key: Key) -> bytes:
         assert call.target is not None
         model = call.target.model
         if key.resolve is not None:
             model = key.resolve(model)
-        same = call.format is endpoint.format
-        prefix = self._prefix(call, endpoint, key, same)
-        call.spoken_to_in = endpoint.format
+        call.spoken_to_in = format = way.format
         call.dropped_params = ()
         quirks = self._quirks
-        if same and not call.changed and (quirks is None or not quirks.concern(call.body)):
-            data = call.envelope.render(prefix, call.body, model)
+        if call.format is format and not call.changed and (quirks is None or not quirks.concern(call.body)):
+            data = call.envelope.render(way.prefix, call.body, model)
         else:
-            dropped: list[str] = []
-            wire = endpoint.format.encode_request({**call.request, "model": model}, dropped)
-            if quirks is not None:
-                wire = quirks.apply(wire, dropped)
-            try:
-                body = encode(wire)
-            except RecursionError:
-                raise InvalidField("the arguments of a tool call are nested too deeply", "messages") from None
-            call.dropped_params = dropped
-            data = b"%b%d\r\n\r\n%b" % (prefix, len(body), body)
+            data = self._translate(call, way, model)
         if self._raw_request or (call.options is not None and call.options.raw_request):
             call.raw_request = data[data.index(b"\r\n\r\n") + 4 :]
         return data
 
-    def _prefix(self, call: Call, endpoint: Endpoint, key: Key, same: bool) -> bytes:
-        if call.options is not None:
-            # The caller may have brought headers or a key of its own: nothing of it may be remembered.
-            return self._make_prefix(endpoint, key, self._forwarded(call, same))
-        place = (call.operation, call.envelope.stream, key.name)
-        known = self._prefixes.get(place)
-        if known is None:
-            known = self._prefixes[place] = self._make_prefix(endpoint, key, [])
-        return known
+    def _translate(self, call: Call, way: Way, model: str) -> bytes:
+        dropped: list[str] = []
+        wire = way.format.encode_request({**call.request, "model": model}, dropped)
+        if self._quirks is not None:
+            wire = self._quirks.apply(wire, dropped)
+        try:
+            body = encode(wire)
+        except RecursionError:
+            raise InvalidField("the arguments of a tool call are nested too deeply", "messages") from None
+        call.dropped_params = dropped
+        return b"%b%d\r\n\r\n%b" % (way.prefix, len(body), body)
 
-    def _make_prefix(self, endpoint: Endpoint, key: Key, forwarded: list[tuple[bytes, bytes]]) -> bytes:
-        authority = endpoint.pool.origin.authority
-        return render_prefix(endpoint.path, authority, self._auth, key.value, self._headers, forwarded)
-
-    def _forwarded(self, call: Call, same: bool) -> list[tuple[bytes, bytes]]:
+    def _forwarded(self, call: Call, format: Format) -> list[tuple[bytes, bytes]]:
         headers = list(call.options.extra_headers) if call.options is not None else []
-        if same and call.head is not None:
+        if call.format is format and call.head is not None:
             for name in FORWARDED:
                 value = call.head.header(name)
                 if value is not None:
@@ -186,11 +186,12 @@ class Provider:
     async def _stream(self, exchange: Exchange, reply: Reply) -> None:
         call, connection = exchange.call, exchange.connection
         translation = None
-        if not exchange.same:
-            translation = Translation(exchange.endpoint.format, call.format, call.request)
+        way = exchange.way
+        if call.format is not way.format:
+            translation = Translation(way.format, call.format, call.request)
         headers = EVENT_STREAM if call.native else (*EVENT_STREAM, *exchange.shown_headers())
-        relay = Relay(call, reply, connection, exchange.endpoint.format, headers, translation, exchange.secrets)
-        pool = exchange.endpoint.pool
+        relay = Relay(call, reply, connection, way.format, headers, translation, way.secrets)
+        pool = way.pool
         limits = pool.limits
         try:
             if exchange.response.header(b"content-encoding") not in (None, b"identity"):
@@ -208,7 +209,7 @@ class Provider:
     async def _whole(self, exchange: Exchange) -> WholeAnswer:
         call, response, connection = exchange.call, exchange.response, exchange.connection
         refused = response.status // 100 != 2
-        pool = exchange.endpoint.pool
+        pool = exchange.way.pool
         try:
             body = response.body
             if not response.complete:
@@ -229,24 +230,25 @@ class Provider:
         finally:
             call.outcome.upstream_seconds += connection.waited
         if refused:
-            raise refusal(exchange.endpoint.format, response, body, *exchange.secrets)
-        return self._answer(exchange, decompress(response.header(b"content-encoding"), body))
+            raise refusal(exchange.way.format, response, body, *exchange.way.secrets)
+        encoding = response.header(b"content-encoding")
+        return self._answer(exchange, body if encoding is None else decompress(encoding, body))
 
     def _answer(self, exchange: Exchange, body: bytes) -> WholeAnswer:
-        call, format = exchange.call, exchange.endpoint.format
-        hidden = long_secrets(*exchange.secrets)
-        body = cleaned(body, hidden)
+        call, way = exchange.call, exchange.way
+        format = way.format
+        body = cleaned(body, way.hidden)
         answer = scan_answer(format.name, body)
         if answer.error:
-            raise format.decode_stream_error(blotted(body, *exchange.secrets))
+            raise format.decode_stream_error(blotted(body, *way.secrets))
         if call.envelope.stream:
             raise MalformedAnswer("the provider answered a request for a stream with a whole answer")
-        call.outcome.usage, call.outcome.usage_estimated = answer.usage, False
-        call.outcome.finish_reason = answer.finish_reason
+        outcome = call.outcome
+        outcome.usage, outcome.usage_estimated, outcome.finish_reason = answer.usage, False, answer.finish_reason
         if self._raw_response or (call.options is not None and call.options.raw_response):
             call.raw_response = body
-        if not exchange.same:
-            body = cleaned(_translated(body, format, call.format), hidden)
+        if call.format is not format:
+            body = cleaned(_translated(body, format, call.format), way.hidden)
         return WholeAnswer(200, JSON if call.native else (*JSON, *exchange.shown_headers()), body)
 
     # --- everything else ---
@@ -282,27 +284,37 @@ def _translated(body: bytes, provider: Format, client: Format) -> bytes:
         raise MalformedAnswer("the provider's answer cannot be read") from error
 
 
+class Way:
+    """How calls of one kind go out with one key: what is the same for all of them is made once.
+
+    ``prefix`` is the head up to the number of its content-length; ``hidden`` those ``secrets`` that are long enough to
+    be looked for in answers.
+    """
+
+    __slots__ = ("format", "hidden", "limit", "overdue", "pool", "prefix", "secrets")
+
+    def __init__(self, endpoint: Endpoint, prefix: bytes, secrets: Sequence[str], *, stream: bool) -> None:
+        limits = endpoint.pool.limits
+        self.format = endpoint.format
+        self.pool = endpoint.pool
+        self.prefix = prefix
+        self.secrets = secrets
+        self.hidden = long_secrets(*secrets)
+        self.limit = limits.first_output if stream else limits.total
+        self.overdue: type[ProviderTimeout] = FirstOutputTimeout if stream else TotalTimeout
+
+
 class Exchange:
     """One attempt's facts once the head of the answer is there."""
 
-    __slots__ = ("began", "call", "connection", "endpoint", "response", "same", "secrets")
+    __slots__ = ("began", "call", "connection", "response", "way")
 
-    def __init__(
-        self,
-        call: Call,
-        endpoint: Endpoint,
-        secrets: Sequence[str],
-        connection: Connection,
-        response: Response,
-        began: float,
-    ) -> None:
+    def __init__(self, call: Call, way: Way, connection: Connection, response: Response, began: float) -> None:
         self.call = call
-        self.endpoint = endpoint
-        self.secrets = secrets
+        self.way = way
         self.connection = connection
         self.response = response
         self.began = began
-        self.same = call.format is endpoint.format
 
     def shown_headers(self) -> list[tuple[bytes, bytes]]:
-        return forwarded_headers(self.response, *self.secrets)
+        return forwarded_headers(self.response, *self.way.secrets)

@@ -83,7 +83,14 @@ class Http1Connection:
             while (request := await self._next_request()) is not None:
                 if request.handover is not None:
                     return request.handover
-                if not await self._serve(request):
+                self._begin(request)
+                await self._application(request, self, self)
+                self._channel.on_hangup = None
+                if not self._answered:
+                    self.reset()
+                elif not self._reader.body_complete:
+                    await self._linger()
+                if self.draining or not (self._keep_alive and self._answered):
                     break
         return None
 
@@ -96,51 +103,45 @@ class Http1Connection:
     # --- requests ---
 
     async def _next_request(self) -> Request | None:
+        """None: the connection is over."""
+        reader = self._reader
         try:
-            return await self._read_head()
-        except MalformedRequest as error:
+            request = None
+            if reader.pending:
+                # Requests that came together must not keep the others from running.
+                await trio.lowlevel.checkpoint()
+                request = reader.feed(b"")
+            if request is None and not reader.pending:
+                if self.draining:
+                    return None
+                self.idle = True
+                data = await self._channel.receive(self._timeouts.keep_alive)
+                if not data:
+                    return None
+                self.idle = False
+                request = reader.feed(data)
+            return request if request is not None else await self._rest_of_head()
+        except (MalformedRequest, RequestTimeout) as error:
             await self._refuse(error)
-        except RequestTimeout as error:
-            await self._refuse(error)
-        except (OSError, trio.ClosedResourceError):
+        except (OSError, trio.TooSlowError, trio.ClosedResourceError):
             pass
         return None
 
-    async def _read_head(self) -> Request | None:
-        reader = self._reader
+    async def _rest_of_head(self) -> Request | None:
+        """Raises RequestTimeout."""
         request = None
-        begun = False
-        if reader.pending:
-            # Requests that came together must not keep the others from running.
-            await trio.lowlevel.checkpoint()
-            request = reader.feed(b"")
-            begun = request is None and reader.pending
-        limit = self._timeouts.head if begun else self._timeouts.keep_alive
-        deadline = trio.current_time() + limit if begun else 0.0
-        self.idle = not begun
+        deadline = trio.current_time() + self._timeouts.head
         while request is None:
-            if self.draining and self.idle:
-                return None
             try:
-                data = await self._channel.receive(limit)
+                data = await self._channel.receive(max(deadline - trio.current_time(), 0.0))
             except trio.TooSlowError:
-                if not begun:
-                    return None
                 raise RequestTimeout("the head of the request did not come in time", code="head_timeout") from None
             if not data:
                 return None
-            self.idle = False
-            request = reader.feed(data)
-            if request is None:
-                if not begun:
-                    begun = True
-                    deadline = trio.current_time() + self._timeouts.head
-                limit = max(deadline - trio.current_time(), 0.0)
-        self.idle = False
+            request = self._reader.feed(data)
         return request
 
-    async def _serve(self, request: Request) -> bool:
-        """Whether another request may follow on this connection."""
+    def _begin(self, request: Request) -> None:
         self._answered = self._begun = False
         self._head = request.method == "HEAD"
         self._chunked = request.minor_version == 1
@@ -148,13 +149,6 @@ class Http1Connection:
         self._keep_alive = request.keep_alive
         if request.complete:
             self._channel.arm(self._cancel)
-        await self._application(request, self, self)
-        self._channel.on_hangup = None
-        if not self._answered:
-            self.reset()
-        elif not self._reader.body_complete:
-            await self._linger()
-        return self._keep_alive and self._answered and not self.draining
 
     async def _refuse(self, error: GatewayError) -> None:
         self._keep_alive = False

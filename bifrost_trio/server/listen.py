@@ -13,7 +13,7 @@ import trio
 
 from bifrost_trio.server.application import Application, Timeouts
 from bifrost_trio.server.http1 import Http1Connection
-from bifrost_trio.sockets import Channel, Poller, Room, Socket, TlsSocket, accept_from
+from bifrost_trio.sockets import Poller, Room, Socket, TlsSocket, accept_from
 
 __all__ = ["OtherProtocols", "Server", "ServerStatistics"]
 
@@ -104,42 +104,39 @@ class Server:
             sock.close()
             self._room.leave()
             return
+        tls = None
         try:
-            if self.context is None:
-                await self._speak_http1(socket, socket, None)
-            else:
-                await self._speak_tls(socket, self.context)
+            if self.context is not None:
+                tls = await self._shake_hands(socket, self.context)
+                if tls is None:
+                    return
+            connection = Http1Connection(tls or socket, self._application, self.timeouts)
+            connection.draining = self.draining
+            self._connections.add(connection)
+            try:
+                received = await connection.run()
+            finally:
+                self._connections.discard(connection)
+            if received is not None and self._others is not None:
+                await self._others.serve(socket, tls, received)
         except Exception:
             log.exception("a connection failed inside the server")
         finally:
-            socket.close()
+            (tls or socket).close()
             self._room.leave()
 
-    async def _speak_tls(self, socket: Socket, context: ssl.SSLContext) -> None:
+    async def _shake_hands(self, socket: Socket, context: ssl.SSLContext) -> TlsSocket | None:
+        """TLS for HTTP/1.1; None if the peers do not agree on it, or if all is over that was spoken by HTTP/2."""
         tls = TlsSocket(socket, context, server_side=True)
         try:
             await tls.handshake(self.timeouts.handshake)
         except (OSError, trio.TooSlowError, trio.ClosedResourceError):
-            return
+            return None
         if tls.ssl_object.selected_alpn_protocol() == "h2":
             if self._others is not None:
                 await self._others.serve(socket, tls, b"")
-            return
-        try:
-            await self._speak_http1(tls, socket, tls)
-        finally:
-            tls.close()
-
-    async def _speak_http1(self, channel: Channel, socket: Socket, tls: TlsSocket | None) -> None:
-        connection = Http1Connection(channel, self._application, self.timeouts)
-        connection.draining = self.draining
-        self._connections.add(connection)
-        try:
-            received = await connection.run()
-        finally:
-            self._connections.discard(connection)
-        if received is not None and self._others is not None:
-            await self._others.serve(socket, tls, received)
+            return None
+        return tls
 
     def drain(self) -> None:
         """No new connections; idle ones end now, the others after their call, all after `Timeouts.drain` seconds."""

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import math
 import select
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,14 +59,15 @@ class Poller:
     def __init__(self) -> None:
         self.edge_triggered = hasattr(select, "epoll")
         self.sockets: dict[int, Socket] = {}
-        self.now = 0.0
-        """When the batch that is being handled became known, on Trio's clock."""
+        self.clock: Callable[[], float] = trio.current_time
         self._epoll = select.epoll() if self.edge_triggered else None
         self._buckets: dict[int, set[Socket]] = {}
         self._nearest = math.inf
         self._sweep_scope: trio.CancelScope | None = None
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        # The clock itself: trio.current_time looks for it anew each time, which costs more than the time.
+        self.clock = trio.lowlevel.current_clock().current_time
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._sweep)
             task_status.started()
@@ -83,10 +85,11 @@ class Poller:
     async def _poll(self, epoll: select.epoll) -> None:
         descriptor = epoll.fileno()
         sockets = self.sockets
+        reschedule = trio.lowlevel.reschedule
         gone = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
         while True:
             await wait_readable(descriptor)
-            self.now = trio.current_time()
+            now = self.clock()
             for fd, events in epoll.poll(0, BATCH):
                 socket = sockets.get(fd)
                 if socket is None:
@@ -99,7 +102,8 @@ class Poller:
                 waiter = socket.waiter
                 if waiter is not None:
                     socket.waiter = None
-                    trio.lowlevel.reschedule(waiter)
+                    socket.waited += now - socket.waits_since
+                    reschedule(waiter)
 
     def register(self, socket: Socket) -> None:
         if self._epoll is not None:
@@ -138,8 +142,7 @@ class Poller:
                 self._sweep_scope = scope
                 await trio.sleep_forever()
             self._sweep_scope = None
-            self.now = trio.current_time()
-            self._look(self.now)
+            self._look(self.clock())
             self._nearest = min(self._buckets, default=math.inf)
 
     def _look(self, now: float) -> None:

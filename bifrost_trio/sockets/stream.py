@@ -6,7 +6,7 @@ import contextlib
 import math
 import socket as stdlib_socket
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import outcome
@@ -73,6 +73,7 @@ class Socket:
         "ready",
         "waited",
         "waiter",
+        "waits_since",
     )
 
     def __init__(self, sock: stdlib_socket.socket, poller: Poller) -> None:
@@ -92,6 +93,7 @@ class Socket:
         self.waited = 0.0
         self.blocked = 0.0
         self.waiter: trio.lowlevel.Task | None = None
+        self.waits_since = 0.0
         self.deadline = math.inf
         self.bucket = 0
         poller.register(self)
@@ -129,32 +131,36 @@ class Socket:
                 self.ready = True
             return data
 
-    async def _wait(self, limit: float) -> None:
-        """How a read waits: the one place to change it. Returns when bytes, the end or an error may be read."""
+    def _wait(self, limit: float) -> Awaitable[None]:
+        """How a read waits: the one place to change it. Over when bytes, the end or an error may be read.
+
+        To be awaited at once. Not a coroutine itself: a connection waits twice a request, and each would be made anew.
+        """
         poller = self._poller
-        began = trio.current_time()
         if not poller.edge_triggered:
-            with trio.fail_after(limit):
-                await trio.lowlevel.wait_readable(self._sock)
-            self.waited += trio.current_time() - began
-            return
+            return self._wait_by_trio(limit)
         if self.fd < 0:
             raise trio.ClosedResourceError("this socket was closed")
         if self.waiter is not None:
             raise trio.BusyResourceError("another task is reading from this socket")
         self.waiter = current_task()
+        self.waits_since = began = poller.clock()
         self.deadline = deadline = began + limit
         if not self.bucket or deadline < (self.bucket - 1) * BUCKET_SECONDS:
             poller.schedule(self)
+        return wait_task_rescheduled(self._abort)  # noqa: ASYNC105
+
+    async def _wait_by_trio(self, limit: float) -> None:
+        began = trio.current_time()
         try:
-            await wait_task_rescheduled(self._abort)
-        except BaseException:
+            with trio.fail_after(limit):
+                await trio.lowlevel.wait_readable(self._sock)
+        finally:
             self.waited += trio.current_time() - began
-            raise
-        self.waited += poller.now - began
 
     def _abort(self, _raise_cancel: object) -> Abort:
         self.waiter = None
+        self.waited += self._poller.clock() - self.waits_since
         return Abort.SUCCEEDED
 
     def wake(self, result: outcome.Outcome[None]) -> None:
@@ -162,6 +168,7 @@ class Socket:
         waiter = self.waiter
         if waiter is not None:
             self.waiter = None
+            self.waited += self._poller.clock() - self.waits_since
             trio.lowlevel.reschedule(waiter, result)
 
     async def send(self, data: bytes, limit: float) -> None:

@@ -30,7 +30,7 @@ class Application(Protocol):
 class AsgiRequest:
     """A `Request` read from an ASGI scope."""
 
-    __slots__ = ("_headers", "content_length", "method", "path", "query", "special")
+    __slots__ = ("_headers", "content_length", "method", "path", "plain", "query", "special")
     body = b""
     complete = False
 
@@ -45,6 +45,10 @@ class AsgiRequest:
         self.special = any(
             name.startswith((b"x-bf-", b"anthropic-", b"openai-")) or name == b"x-request-id"
             for name, _ in self._headers
+        )
+        self.plain = not any(
+            name in (b"content-encoding", b"origin") or (name == b"content-type" and value != b"application/json")
+            for name, value in self._headers
         )
 
     def header(self, name: bytes, /) -> bytes | None:

@@ -57,15 +57,20 @@ class Inference:
         self._reading = 0
         self._idle: trio.Event | None = None
 
-    async def __call__(self, route: InferenceRoute, request: Request, body: Body, sink: Sink) -> None:
+    def __call__(self, route: InferenceRoute, request: Request, body: Body, sink: Sink) -> Awaitable[None]:
+        """Raises GatewayError for what cannot become a call. Not a coroutine itself: most bodies come with their head,
+        and every one in the chain is passed through at each wait of the call."""
         accepted_at = trio.current_time()
-        check_media_type(request)
-        if request.complete:
-            data = request.body
-            if len(data) > self._budget.largest:
-                raise BodyTooLarge(f"the body is larger than {self._budget.largest} bytes", code="body_too_large")
-            await self._serve(route, request, data, scan(data), sink, accepted_at)
-            return
+        if not request.plain:
+            check_media_type(request)
+        if not request.complete:
+            return self._read(route, request, body, sink, accepted_at)
+        data = request.body
+        if len(data) > self._budget.largest:
+            raise BodyTooLarge(f"the body is larger than {self._budget.largest} bytes", code="body_too_large")
+        return self._serve(route, request, data, scan(data), sink, accepted_at)
+
+    async def _read(self, route: InferenceRoute, request: Request, body: Body, sink: Sink, accepted_at: float) -> None:
         reading = Reading(self._budget)
         self._reading += 1
         try:
@@ -77,7 +82,7 @@ class Inference:
             self._reading -= 1
             self._look_idle()
 
-    async def _serve(
+    def _serve(
         self,
         route: InferenceRoute,
         request: Request,
@@ -86,7 +91,7 @@ class Inference:
         sink: Sink,
         accepted_at: float,
         came_in: float = 0.0,
-    ) -> None:
+    ) -> Awaitable[None]:
         """``came_in``: seconds that the body took to come, where it did not come with its head."""
         if envelope.stream and route.operation not in STREAMED:
             raise InvalidField(f"{route.operation.value} cannot be streamed", "stream")
@@ -107,8 +112,10 @@ class Inference:
         reply = ClientReply(call, sink)
         heartbeat = self._heartbeat
         if heartbeat is None or not envelope.stream:
-            await self.run(call, reply, self._answer)
-            return
+            return self.run(call, reply, self._answer)
+        return self._run_watched(heartbeat, call, reply)
+
+    async def _run_watched(self, heartbeat: Heartbeat, call: Call, reply: ClientReply) -> None:
         heartbeat.watch(reply, call.accepted_at)
         try:
             await self.run(call, reply, self._answer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from bifrost_trio.errors import GatewayError, MethodNotAllowed, RouteNotFound
@@ -28,7 +28,7 @@ class Transport:
     ) -> None:
         self._origins = admission or Admission()
         self._admission = admission if admission is not None and admission.needed else None
-        self._routes: dict[str, list[Route]] = {}
+        self._routes: dict[str, dict[str, Route]] = {}
         for found in inference_routes:
             handler = partial(inference, found)
             self._add(Route(found.path, "POST", handler, found.format, found.native))
@@ -36,11 +36,11 @@ class Transport:
             self._add(route)
 
     def _add(self, route: Route) -> None:
-        self._routes.setdefault(route.path, []).append(route)
+        self._routes.setdefault(route.path, {})[route.method] = route
 
     @property
     def routes(self) -> list[Route]:
-        return [route for routes in self._routes.values() for route in routes]
+        return [route for routes in self._routes.values() for route in routes.values()]
 
     async def __call__(self, request: Request, body: Body, sink: Sink) -> None:
         """Answers one request. Never raises a GatewayError."""
@@ -52,7 +52,7 @@ class Transport:
                 sink = self._admission.readable(request, sink)
                 self._check_headers(self._admission, request)
             route = self._find(request)
-            if not route.open:
+            if not (request.plain or route.open):
                 self._origins.check_origin(request)
             await route.handler(request, body, sink)
         except Exception as problem:
@@ -71,7 +71,7 @@ class Transport:
 
     def _check_headers(self, admission: Admission, request: Request) -> None:
         routes = self._routes.get(request.path)
-        if routes and not routes[0].open:
+        if routes and not _first(routes).open:
             admission.check(request)
 
     async def refuse(self, error: GatewayError, sink: Sink) -> None:
@@ -82,10 +82,10 @@ class Transport:
         routes = self._routes.get(request.path)
         if routes is None:
             raise RouteNotFound("there is no such route", code="route_not_found")
-        method = "GET" if request.method == "HEAD" else request.method
-        for route in routes:
-            if route.method == method:
-                return route
+        method = request.method
+        route = routes.get(method) or (routes.get("GET") if method == "HEAD" else None)
+        if route is not None:
+            return route
         allowed = _methods(routes)
         raise MethodNotAllowed(f"this route takes {allowed}", allowed)
 
@@ -93,7 +93,8 @@ class Transport:
         """In whose error shape to answer what came to no handler: the route's, or that of the SDK with its prefix."""
         routes = self._routes.get(path)
         if routes:
-            return routes[0].format, routes[0].native
+            route = _first(routes)
+            return route.format, route.native
         if path.startswith(("/anthropic/", "/v1/messages/")):
             return FORMATS["anthropic"], False
         if path.startswith("/openai/"):
@@ -101,7 +102,11 @@ class Transport:
         return FORMATS["openai_chat"], True
 
 
-def _methods(routes: list[Route]) -> str:
+def _first(routes: Mapping[str, Route]) -> Route:
+    return next(iter(routes.values()))
+
+
+def _methods(routes: Mapping[str, Route]) -> str:
     """What a path takes, as Allow says it (RFC 9110 section 10.2.1)."""
-    methods = {route.method for route in routes}
+    methods = set(routes)
     return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))

@@ -32,6 +32,10 @@ class Request(Protocol):
     def special(self) -> bool:
         """Whether any header begins with ``x-bf-``, ``anthropic-``, ``openai-`` or is ``x-request-id``."""
 
+    @property
+    def plain(self) -> bool:
+        """Whether the content type is ``application/json`` or none, and there is no content coding and no origin."""
+
     def header(self, name: bytes, /) -> bytes | None:
         """The value of the header (name in lower case); several are joined by a comma; None where there is none."""
 

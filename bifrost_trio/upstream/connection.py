@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 import trio
@@ -16,15 +17,14 @@ from bifrost_trio.errors import (
     ProviderTimeout,
     TotalTimeout,
 )
-from bifrost_trio.sockets import Channel, TlsSocket
+from bifrost_trio.sockets import Channel
 
 __all__ = ["MAX_ANSWER", "Connection", "TimeLimits"]
 
 MAX_ANSWER = 256 * 1024 * 1024
 """Bytes of a whole answer. Embeddings and images come in tens of megabytes; what is beyond this is an accident."""
 
-AT_ONCE = 65536
-"""Bytes of a request that the kernel takes at once, or nearly so; while more is sent, an early answer is looked for."""
+BROKE_SENDING = "the connection to the provider broke while the request was sent"
 
 WHILE_SENDING = 86_400.0
 """Seconds: as long as the provider takes the request, it need not answer."""
@@ -43,61 +43,67 @@ class TimeLimits:
 class Connection:
     """A connection and the parser of its answers. One exchange at a time; closed after any error."""
 
-    __slots__ = ("_sent", "_waited_before", "channel", "exchanges", "idle_since", "reader", "setup_seconds")
+    __slots__ = ("_began", "_sent", "_waited_before", "channel", "exchanges", "idle_since", "reader", "setup_seconds")
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.reader = ResponseReader()
         self.exchanges = 0
         self.idle_since = 0.0
+        self._began = 0.0
         self.setup_seconds = 0.0
         """What it took to connect: the name, TCP, TLS."""
         self._sent = True
         self._waited_before = 0.0
 
-    async def exchange(
-        self, data: bytes, limit: float, overdue: type[ProviderTimeout] = FirstOutputTimeout
-    ) -> Response:
-        """Sends a request; the head of the answer, within ``limit`` seconds from when the provider had the request.
+    def exchange(
+        self, data: bytes, began: float, limit: float, overdue: type[ProviderTimeout] = FirstOutputTimeout
+    ) -> Awaitable[Response]:
+        """Sends a request, now; the head of the answer, within ``limit`` seconds from when the provider had the
+        request. ``began`` is the time. Raises ConnectionBroken, MalformedAnswer, or ``overdue``.
 
-        Raises ConnectionBroken, MalformedAnswer, or ``overdue``.
+        Not a coroutine itself, for most requests are taken by the kernel at once.
         """
+        channel = self.channel
+        self._began = began
         self.exchanges += 1
-        self._waited_before = self.channel.waited + self.channel.blocked
+        self._waited_before = channel.waited + channel.blocked
         if self.exchanges == 1:
             self._waited_before -= self.setup_seconds
         self.reader.expect()
-        if len(data) <= AT_ONCE:
-            await self._send(data, limit, overdue)
-        elif rest := self._hand_over(data):
-            early = await self._send_watching(rest, limit, overdue)
-            if early is not None:
-                return early
-        return await self._read_head(limit, overdue)
-
-    def _hand_over(self, data: bytes) -> bytes:
-        """What the kernel did not take at once, which is rarely anything: only that is worth watching for."""
-        if isinstance(self.channel, TlsSocket):
-            return data
         self._sent = False
         try:
-            taken = self.channel.send_now(data)
-        except OSError:
-            return data
-        self._sent = taken == len(data)
-        return data[taken:]
+            rest = channel.begin_send(data)
+        except (BrokenPipeError, ConnectionResetError):
+            # It may have answered before it read anything: what it said is read, if it is there.
+            return self._read_head(limit, overdue)
+        except OSError as error:
+            raise ConnectionBroken(BROKE_SENDING) from error
+        if rest:
+            return self._send_rest(rest, limit, overdue)
+        self._sent = True
+        return self._read_head(limit, overdue)
 
     async def _read_head(self, limit: float, overdue: type[ProviderTimeout]) -> Response:
         # Of the limit only waiting takes anything: that is counted anyway, and the clock need not be asked.
-        over = self.channel.waited + limit
+        channel, reader = self.channel, self.reader
+        over = channel.waited + limit
         while True:
-            received = await self._receive(limit, overdue)
+            try:
+                received = await channel.receive(limit)
+            except (OSError, trio.TooSlowError) as error:
+                raise _failure(error, overdue) from error
             if not received:
-                self.reader.end()
-            response = self.reader.feed(received)
+                reader.end()
+            response = reader.feed(received)
             if response is not None:
                 return response
-            limit = max(over - self.channel.waited, 0.0)
+            limit = max(over - channel.waited, 0.0)
+
+    def rest(self) -> float:
+        """Between two exchanges now; since when, a little early: of the last one only the waiting was timed."""
+        self.idle_since = since = self._began + self.waited
+        return since
 
     @property
     def reusable(self) -> bool:
@@ -130,7 +136,10 @@ class Connection:
         """The next bytes of a body; empty when it is complete. Raises as `exchange` does."""
         reader = self.reader
         while not reader.body_complete:
-            received = await self._receive(limit, overdue)
+            try:
+                received = await self.channel.receive(limit)
+            except (OSError, trio.TooSlowError) as error:
+                raise _failure(error, overdue) from error
             if not received:
                 reader.end()
                 break
@@ -139,22 +148,25 @@ class Connection:
                 return piece
         return b""
 
-    async def _send(self, data: bytes, limit: float, overdue: type[ProviderTimeout]) -> None:
-        self._sent = False
+    async def _send_rest(self, rest: memoryview, limit: float, overdue: type[ProviderTimeout]) -> Response:
+        """The exchange of a request that is larger than what the kernel took at once."""
+        early = await self._send_watching(rest, limit, overdue)
+        return early if early is not None else await self._read_head(limit, overdue)
+
+    async def _finish_sending(self, rest: memoryview, limit: float, overdue: type[ProviderTimeout]) -> None:
         try:
-            if rest := self.channel.begin_send(data):
-                await self.channel.finish_send(rest, limit)
+            await self.channel.finish_send(rest, limit)
         except (BrokenPipeError, ConnectionResetError):
             # It may have answered before it read everything (413, 429): what it said is read, if it is there.
             return
         except OSError as error:
-            raise ConnectionBroken("the connection to the provider broke while the request was sent") from error
+            raise ConnectionBroken(BROKE_SENDING) from error
         except trio.TooSlowError as error:
             raise overdue(f"the provider took nothing of the request for {limit:g} s") from error
         self._sent = True
 
-    async def _send_watching(self, data: bytes, limit: float, overdue: type[ProviderTimeout]) -> Response | None:
-        """Sends a large request; the answer, should it come before the provider has taken everything (413, 429)."""
+    async def _send_watching(self, rest: memoryview, limit: float, overdue: type[ProviderTimeout]) -> Response | None:
+        """Sends what is left; the answer, should it come before the provider has taken everything (413, 429)."""
         early: list[Response] = []
         failures: list[ProviderError] = []
         async with trio.open_nursery() as nursery:
@@ -168,7 +180,7 @@ class Connection:
 
             nursery.start_soon(watch)
             try:
-                await self._send(data, limit, overdue)
+                await self._finish_sending(rest, limit, overdue)
             except ProviderError as error:
                 failures.append(error)
             nursery.cancel_scope.cancel()
@@ -181,16 +193,15 @@ class Connection:
             failures.clear()  # an error holds this frame: not both ways
         return None
 
-    async def _receive(self, limit: float, overdue: type[ProviderTimeout]) -> bytes:
-        try:
-            return await self.channel.receive(limit)
-        except OSError as error:
-            raise ConnectionBroken("the connection to the provider broke before its answer was complete") from error
-        except trio.TooSlowError as error:
-            raise overdue(_TOO_SLOW[overdue]) from error
-
     def close(self) -> None:
         self.channel.close()
+
+
+def _failure(error: OSError | trio.TooSlowError, overdue: type[ProviderTimeout]) -> ProviderError:
+    """What it means that nothing could be read."""
+    if isinstance(error, OSError):
+        return ConnectionBroken("the connection to the provider broke before its answer was complete")
+    return overdue(_TOO_SLOW[overdue])
 
 
 _TOO_SLOW: dict[type[ProviderTimeout], str] = {

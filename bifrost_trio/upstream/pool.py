@@ -87,17 +87,18 @@ class Pool:
         self._closed = False
 
     async def exchange(
-        self, data: bytes, limit: float, overdue: type[ProviderTimeout] = FirstOutputTimeout
+        self, data: bytes, now: float, limit: float, overdue: type[ProviderTimeout] = FirstOutputTimeout
     ) -> tuple[Connection, Response]:
-        """Sends a request on an idle or a new connection; whoever calls gives it back or drops it.
+        """Sends a request on an idle or a new connection; whoever calls gives it back or drops it. ``now`` is the time
+        on Trio's clock, which whoever calls has just read.
 
         A stale keep-alive connection is retried once on a new one, uncounted, only if nothing of the answer was read
         (RFC 9112 section 9.3.1). Raises Unreachable, ConnectTimeout, ConnectionBroken, MalformedAnswer, ``overdue``.
         """
-        connection = self._take()
+        connection = self._take(now)
         if connection is not None:
             try:
-                return connection, await connection.exchange(data, limit, overdue)
+                return connection, await connection.exchange(data, now, limit, overdue)
             except ConnectionBroken:
                 begun = connection.reader.begun
                 self.drop(connection)
@@ -109,17 +110,17 @@ class Pool:
                 raise
         connection = await self._connect()
         try:
-            return connection, await connection.exchange(data, limit, overdue)
+            return connection, await connection.exchange(data, now, limit, overdue)
         except BaseException:
             self.drop(connection)
             raise
 
-    def _take(self) -> Connection | None:
-        oldest = trio.current_time() - MAX_IDLE
+    def _take(self, now: float) -> Connection | None:
         while self._idle:
             connection = self._idle.pop()
-            connection.channel.on_hangup = None
-            if not connection.channel.stale and connection.idle_since >= oldest:
+            channel = connection.channel
+            channel.on_hangup = None
+            if not channel.stale and connection.idle_since >= now - MAX_IDLE:
                 self._busy += 1
                 return connection
             connection.close()
@@ -169,7 +170,7 @@ class Pool:
         self._busy -= 1
         self._idle.append(connection)
         channel.on_hangup = self._drop_hung_up
-        connection.idle_since = now = trio.current_time()
+        now = connection.rest()
         if self._idle[0].idle_since < now - MAX_IDLE:
             self._idle.pop(0).close()
 

@@ -81,6 +81,11 @@ impl Request {
         self.head.special
     }
 
+    #[getter]
+    fn plain(&self) -> bool {
+        self.head.plain
+    }
+
     #[pyo3(signature = (name, /))]
     fn header<'py>(&self, py: Python<'py>, name: &[u8]) -> Option<Bound<'py, PyBytes>> {
         value(py, self.head.get(name))

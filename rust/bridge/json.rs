@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyString};
 
 use crate::wire::answer::{self, Format};
 use crate::wire::{envelope, splice, usage};
@@ -15,38 +15,45 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[pyclass(frozen, module = "bifrost_trio._wire")]
-pub(super) struct Envelope(envelope::Envelope);
+pub(super) struct Envelope {
+    read: envelope::Envelope,
+    /// Several stations ask for it.
+    #[pyo3(get)]
+    model: Option<Py<PyString>>,
+}
+
+impl Envelope {
+    fn new(py: Python<'_>, read: envelope::Envelope) -> Self {
+        let model = read.model.as_deref().map(|name| PyString::new(py, name).unbind());
+        Self { read, model }
+    }
+}
 
 #[pymethods]
 impl Envelope {
     #[getter]
-    fn model(&self) -> Option<&str> {
-        self.0.model.as_deref()
-    }
-
-    #[getter]
     fn stream(&self) -> bool {
-        self.0.stream
+        self.read.stream
     }
 
     #[getter]
     fn fallbacks(&self) -> Vec<&str> {
-        self.0.fallbacks.iter().map(String::as_str).collect()
+        self.read.fallbacks.iter().map(String::as_str).collect()
     }
 
     #[getter]
     fn max_tokens(&self) -> Option<u64> {
-        self.0.max_tokens
+        self.read.max_tokens
     }
 
     #[getter]
     fn size(&self) -> usize {
-        self.0.size
+        self.read.size
     }
 
     #[pyo3(signature = (body, model, /))]
     fn splice<'py>(&self, py: Python<'py>, body: &[u8], model: &str) -> PyResult<Bound<'py, PyBytes>> {
-        let spliced = self.0.splice(body, model)?;
+        let spliced = self.read.splice(body, model)?;
         PyBytes::new_with(py, spliced.len(), |out| {
             spliced.write(out);
             Ok(())
@@ -55,7 +62,7 @@ impl Envelope {
 
     #[pyo3(signature = (prefix, body, model, /))]
     fn render<'py>(&self, py: Python<'py>, prefix: &[u8], body: &[u8], model: &str) -> PyResult<Bound<'py, PyBytes>> {
-        let spliced = self.0.splice(body, model)?;
+        let spliced = self.read.splice(body, model)?;
         let mut digits = itoa::Buffer::new();
         let head = [prefix, digits.format(spliced.len()).as_bytes(), b"\r\n\r\n"];
         let head_length = head.iter().map(|piece| piece.len()).sum::<usize>();
@@ -70,8 +77,8 @@ impl Envelope {
 
 #[pyfunction]
 #[pyo3(signature = (body, /))]
-pub(super) fn scan(body: &[u8]) -> PyResult<Envelope> {
-    Ok(Envelope(envelope::scan(body)?))
+pub(super) fn scan(py: Python<'_>, body: &[u8]) -> PyResult<Envelope> {
+    Ok(Envelope::new(py, envelope::scan(body)?))
 }
 
 #[pyclass(frozen, module = "bifrost_trio._wire")]
@@ -89,8 +96,8 @@ impl Scanner {
         Ok(lock(&self.0).as_mut().ok_or_else(finished)?.feed(piece)?)
     }
 
-    fn finish(&self) -> PyResult<Envelope> {
-        Ok(Envelope(lock(&self.0).take().ok_or_else(finished)?.finish()?))
+    fn finish(&self, py: Python<'_>) -> PyResult<Envelope> {
+        Ok(Envelope::new(py, lock(&self.0).take().ok_or_else(finished)?.finish()?))
     }
 }
 

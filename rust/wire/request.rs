@@ -34,6 +34,8 @@ struct RequestSide {
     websocket: bool,
     special: bool,
     typed: bool,
+    /// Another media type than JSON, a content coding or a web page's origin: all that a call is not expected to have.
+    unusual: bool,
 }
 
 impl Side for RequestSide {
@@ -67,6 +69,7 @@ impl Side for RequestSide {
                     return Err(Fault::bad("a malformed Host"));
                 }
             }
+            6 if name.eq_ignore_ascii_case(b"origin") => self.unusual = true,
             6 if name.eq_ignore_ascii_case(b"expect") => {
                 if !value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(Fault::of(417, "an expectation other than 100-continue"));
@@ -78,7 +81,9 @@ impl Side for RequestSide {
                 if std::mem::replace(&mut self.typed, true) {
                     return Err(Fault::bad("more than one Content-Type"));
                 }
+                self.unusual |= value != b"application/json";
             }
+            16 if name.eq_ignore_ascii_case(b"content-encoding") => self.unusual = true,
             _ => self.special |= is_special(name),
         }
         Ok(())
@@ -136,6 +141,8 @@ pub struct Request {
     pub expects_continue: bool,
     /// Any field begins with ``x-bf-``, ``anthropic-``, ``openai-`` or is ``x-request-id``.
     pub special: bool,
+    /// ``application/json`` or no media type, no content coding, no ``Origin``.
+    pub plain: bool,
     upgrades: bool,
 }
 
@@ -191,6 +198,7 @@ impl Request {
             content_length: length,
             expects_continue: side.expects && side.minor == 1 && has_body,
             special: side.special,
+            plain: !side.unusual,
             upgrades: false,
             fields,
         };
@@ -213,6 +221,7 @@ impl Request {
             content_length: Some(0),
             expects_continue: false,
             special: false,
+            plain: true,
             upgrades: true,
         }
     }

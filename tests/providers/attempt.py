@@ -27,7 +27,7 @@ KEY = Key("main", SECRET)
 class Head:
     """The head of a client's request, as far as a provider looks at it."""
 
-    method, path, query, complete, special, body = "POST", "/", "", True, True, b""
+    method, path, query, complete, special, plain, body = "POST", "/", "", True, True, True, b""
     content_length = 0
 
     def __init__(self, headers: Mapping[str, str]) -> None:
@@ -51,7 +51,7 @@ class Bench:
     async def attempt(self, call: Call, key: Key = KEY) -> WholeAnswer | None:
         """Whole answers are returned; a stream is in ``reply``."""
         self.reply = Kept(call)
-        return await self.provider(call, self.reply, key)
+        return await self.provider(call, self.reply, key, trio.current_time())
 
     @property
     def sent(self) -> Received:

@@ -76,7 +76,7 @@ async def ask(
     pool: Pool, data: bytes = POST, limit: float = 60.0, overdue: type[ProviderTimeout] = FirstOutputTimeout
 ) -> tuple[int, bytes]:
     """One exchange, read to its end: status and body."""
-    connection, response = await pool.exchange(data, limit, overdue)
+    connection, response = await pool.exchange(data, trio.current_time(), limit, overdue)
     try:
         body = await connection.read_whole(response, limit)
     except BaseException:

@@ -71,7 +71,7 @@ async def test_each_phase_has_its_limit(late: Late, autojump_clock: trio.testing
 async def test_a_stream_may_stand_still_for_so_long(autojump_clock: trio.testing.MockClock) -> None:
     pieces: list[Step] = [render_chunk(b"one"), Pause(1.9), render_chunk(b"two"), Pause(1.9), render_chunk(b"three")]
     async with pool_to(ScriptedUpstream(Script([CHUNKED, *pieces], End.STALL))) as pool:
-        connection, response = await pool.exchange(POST, 60)
+        connection, response = await pool.exchange(POST, trio.current_time(), 60)
         read = [response.body] if response.body else []
         with pytest.raises(IdleTimeout):
             while True:

@@ -49,7 +49,7 @@ async def test_the_newest_is_lent_first(autojump_clock: trio.testing.MockClock) 
     async with pool_to(ScriptedUpstream(whole({}))) as pool:
 
         async def lent() -> Connection:
-            connection, _ = await pool.exchange(POST, 60)
+            connection, _ = await pool.exchange(POST, trio.current_time(), 60)
             return connection
 
         first, second, third = [await lent() for _ in range(3)]
@@ -145,7 +145,7 @@ async def test_a_request_that_crosses_the_close(
 async def test_what_was_idle_for_long_is_not_lent(autojump_clock: trio.testing.MockClock) -> None:
     """A router on the way may have forgotten it: nobody would ever answer on it."""
     async with pool_to(ScriptedUpstream(whole({}))) as pool:
-        connections = [(await pool.exchange(POST, 60))[0] for _ in range(3)]
+        connections = [(await pool.exchange(POST, trio.current_time(), 60))[0] for _ in range(3)]
         for connection in connections:
             pool.give_back(connection)
         await trio.sleep(MAX_IDLE - 1)
@@ -222,7 +222,7 @@ async def test_who_leaves_leaves_nothing(where: str, script: Script, autojump_cl
 async def test_a_pool_that_is_closed(autojump_clock: trio.testing.MockClock) -> None:
     upstream = ScriptedUpstream(whole({}))
     async with pool_to(upstream) as pool:
-        busy, response = await pool.exchange(POST, 60)
+        busy, response = await pool.exchange(POST, trio.current_time(), 60)
         await ask(pool)
         assert pool.statistics() == statistics(idle=1, busy=1, made=2)
         pool.close()

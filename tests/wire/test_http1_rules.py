@@ -213,6 +213,21 @@ def test_special_headers(name: bytes, special: bool) -> None:
     assert request(head(name + b": 1"))[0].special is special
 
 
+@pytest.mark.parametrize(
+    ("field", "plain"),
+    [
+        (b"Content-Type: application/json", True),
+        (b"Authorization: Bearer a", True),
+        (b"Content-Type: application/json; charset=utf-8", False),
+        (b"Content-Type: text/plain", False),
+        (b"Content-Encoding: gzip", False),
+        (b"Origin: https://a.example", False),
+    ],
+)
+def test_plain_requests(field: bytes, plain: bool) -> None:
+    assert request(head(field))[0].plain is plain
+
+
 def test_absolute_target_overrides_host() -> None:
     """RFC 9112 section 3.2.2."""
     read, _ = request(b"GET http://b:81/c?d HTTP/1.1\r\nHost: a\r\n\r\n")
