@@ -8,6 +8,7 @@
 | `replay` | a whole answer as the stream that it would have come in |
 | `loading` | ``"module:Class"`` from the configuration to a plugin |
 | `mocker` | a built-in plugin: answers by rule, without a provider |
+| `mocker_settings` | its rules, read from the configuration |
 """
 
 from bifrost_trio.plugins.chain import Plugins, PluginStatistics

@@ -16,14 +16,14 @@ __all__ = ["Call", "Station"]
 
 
 class Call:
-    """One client request on its way. Each field has one station that writes it.
+    """One client request on its way, and who writes which field.
 
     | field | written by |
     |---|---|
     | operation, format, head, body, envelope, identity, options, native | transport |
     | accepted_at, id, default_provider | transport |
     | target, fallback, trail | router; workers append to the trail |
-    | request, changed, answer | whoever sets ``request`` or ``answer``: a plugin, the agent loop |
+    | request, changed | decoded on first use; then whoever sets ``request``: a plugin |
     | spoken_to_in, dropped_params, raw_request, raw_response | providers |
     | outcome | as facts arrive |
     """

@@ -12,18 +12,11 @@ import trio
 from bifrost_trio.app import RunningGateway, open_gateway
 from bifrost_trio.testing import ScriptedUpstream, config_for_tests
 from bifrost_trio.transport import AsgiTransport
+from tests.server.speaking import CHAT, FRAMES, PATH
 
 __all__ = ["CHAT", "FRAMES", "PATH", "Exchange", "Message", "Server", "lifespan", "post", "served"]
 
 Message = MutableMapping[str, Any]
-CHAT: dict[str, Any] = {"model": "openai/m", "messages": [{"role": "user", "content": "Hello"}]}
-PATH = "/v1/chat/completions"
-FRAMES = [
-    b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"Hel"}}]}\n\n',
-    b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"lo"}}]}\n\n',
-    b'data: {"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n',
-    b"data: [DONE]\n\n",
-]
 
 
 class Server:

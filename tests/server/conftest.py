@@ -10,12 +10,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import trio
+
+from tests.server.speaking import Connect
 
 
 class Provider:
@@ -164,6 +168,33 @@ class Gateway:
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
+    @asynccontextmanager
+    async def streaming(self, body: dict[str, Any]) -> AsyncIterator[Streaming]:
+        """A client of the gateway within a stream."""
+        async with (
+            httpx.AsyncClient(base_url=self.url) as client,
+            client.stream("POST", "/v1/chat/completions", json=body) as answer,
+        ):
+            pieces = answer.aiter_text()
+            assert "one" in await anext(pieces)
+            yield Streaming(client, pieces)
+
+
+class Streaming:
+    """A client that has received the first event of its stream. ``pieces`` are those to come."""
+
+    def __init__(self, client: httpx.AsyncClient, pieces: AsyncIterator[str]) -> None:
+        self.client = client
+        self.pieces = pieces
+
+    async def rest(self) -> str:
+        return "".join([piece async for piece in self.pieces])
+
+    async def cut_within(self, seconds: float) -> None:
+        """Asserts that the stream breaks off, and in time."""
+        with trio.fail_after(seconds), pytest.raises(httpx.TransportError):
+            await self.rest()
+
 
 @pytest.fixture(autouse=True)
 def _logger_as_before() -> Iterator[None]:
@@ -180,6 +211,20 @@ def _no_unforeseen_errors(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     yield
     errors = [record.getMessage() for record in caplog.get_records("call") if record.levelno >= 40]
     assert not errors, errors
+
+
+@pytest.fixture
+async def connect(tmp_path: Path) -> AsyncIterator[Connect]:
+    """Opens connections to the Unix socket ``s`` in ``tmp_path``; those that are left open end with the test."""
+    made: list[trio.SocketStream] = []
+
+    async def connect() -> trio.SocketStream:
+        made.append(await trio.open_unix_socket(str(tmp_path / "s")))
+        return made[-1]
+
+    yield connect
+    for stream in made:
+        stream.socket.close()
 
 
 StartGateway = Callable[..., Awaitable[Gateway]]

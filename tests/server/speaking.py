@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
+
+import trio
 
 from bifrost_trio.testing import Client
 
-__all__ = ["CHAT", "FRAMES", "GET", "PATH", "answers", "post", "to_the_end"]
+__all__ = ["CHAT", "FRAMES", "GET", "PATH", "Connect", "answers", "post", "to_the_end"]
 
 MESSAGES = [{"role": "user", "content": "Hello"}]
 CHAT: dict[str, Any] = {"model": "openai/m", "messages": MESSAGES}
@@ -20,6 +23,9 @@ FRAMES = [
     b"data: [DONE]\n\n",
 ]
 GET = b"GET /health HTTP/1.1\r\nhost: g\r\n\r\n"
+
+Connect = Callable[[], Awaitable[trio.SocketStream]]
+"""The fixture `connect`: a further connection, as bytes."""
 
 
 def post(body: dict[str, Any] | bytes, *lines: str, version: str = "1.1", path: str = PATH) -> bytes:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
@@ -20,9 +18,7 @@ from bifrost_trio.server import Server, Timeouts
 from bifrost_trio.sockets import Poller, Socket, TlsSocket
 from bifrost_trio.testing import Client, MemoryGateway, ScriptedUpstream, gateway_in_memory
 from bifrost_trio.types import Body, Request, Sink
-
-CHAT: dict[str, Any] = {"model": "openai/m", "messages": [{"role": "user", "content": "Hello"}]}
-PATH = "/v1/chat/completions"
+from tests.server.speaking import CHAT, PATH, Connect, post
 
 
 async def gone(client: Client) -> bool:
@@ -154,27 +150,6 @@ async def listening(
             nursery.cancel_scope.cancel()
 
 
-Connect = Callable[[], Awaitable[trio.SocketStream]]
-
-
-@pytest.fixture
-async def connect(tmp_path: Path) -> AsyncIterator[Connect]:
-    made: list[trio.SocketStream] = []
-
-    async def connect() -> trio.SocketStream:
-        made.append(await trio.open_unix_socket(str(tmp_path / "s")))
-        return made[-1]
-
-    yield connect
-    for stream in made:
-        stream.socket.close()
-
-
-def rendered(body: dict[str, Any]) -> bytes:
-    data = json.dumps(body).encode()
-    return b"POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\ncontent-length: %d\r\n\r\n%b" % (len(data), data)
-
-
 async def to_the_end(stream: trio.abc.ReceiveStream) -> bytes:
     received = b""
     try:
@@ -193,7 +168,7 @@ async def test_draining_has_an_end(
     upstream = ScriptedUpstream("cut-chunk=2 end=stall" if stream else "stall=head")
     async with listening(tmp_path / "s", upstream, Timeouts(drain=7)) as (gateway, server):
         client = await connect()
-        await client.send_all(rendered({**CHAT, "stream": stream}))
+        await client.send_all(post({**CHAT, "stream": stream}))
         await trio.sleep(0.2)
         began = trio.current_time()
         server.drain()
@@ -222,11 +197,11 @@ async def test_serving_ends_with_the_last_connection(
                 began = trio.current_time()
                 idle = await connect()
                 busy = await connect()
-                await busy.send_all(rendered(CHAT))
+                await busy.send_all(post(CHAT))
                 await trio.sleep(1)
                 server.drain()
                 late = await connect()
-                await late.send_all(rendered(CHAT))
+                await late.send_all(post(CHAT))
                 assert await to_the_end(idle) == b""
                 assert b"connection: close" in await to_the_end(busy)
             # The nursery is left: `serve` returned, and took no one after the drain.
@@ -273,7 +248,7 @@ async def test_over_tls(tmp_path: Path, connect: Connect, autojump_clock: trio.t
         raw = await connect()
         client = trio.SSLStream(raw, client_context, server_hostname="gateway.test", https_compatible=False)
         for stream in (False, True, False):
-            await client.send_all(rendered({**CHAT, "stream": stream}))
+            await client.send_all(post({**CHAT, "stream": stream}))
             received = b""
             while not received.endswith(b"0\r\n\r\n" if stream else b"}"):
                 received += bytes(await client.receive_some())
@@ -311,7 +286,7 @@ async def test_who_speaks_no_tls(tmp_path: Path, connect: Connect, autojump_cloc
     server_context, _ = contexts()
     timeouts = Timeouts(handshake=3)
     async with listening(tmp_path / "s", ScriptedUpstream(), timeouts, server_context) as (_, server):
-        for sent in (rendered(CHAT), b"", b"\x16\x03\x01"):
+        for sent in (post(CHAT), b"", b"\x16\x03\x01"):
             began = trio.current_time()
             client = await connect()
             await client.send_all(sent)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
-import pytest
 import trio
 import trio.testing
 
 from bifrost_trio.server import Server
 from bifrost_trio.testing import gateway_in_memory
-
-Connect = Callable[[], Awaitable[trio.SocketStream]]
+from tests.server.speaking import GET, Connect
 
 
 @asynccontextmanager
@@ -34,20 +32,12 @@ async def listening(place: Path, processes: int = 1) -> AsyncIterator[list[Serve
             nursery.cancel_scope.cancel()
 
 
-@pytest.fixture
-async def connect(tmp_path: Path) -> AsyncIterator[Connect]:
-    made: list[trio.SocketStream] = []
-
-    async def connect() -> trio.SocketStream:
-        made.append(await trio.open_unix_socket(str(tmp_path / "s")))
-        return made[-1]
-
-    yield connect
-    for stream in made:
-        stream.socket.close()
-
-
-HEALTH = b"GET /health HTTP/1.1\r\nhost: g\r\n\r\n"
+async def asking(connect: Connect, number: int) -> list[trio.SocketStream]:
+    """So many clients, each of which has sent its request; all have connected before the first one asks."""
+    clients = [await connect() for _ in range(number)]
+    for client in clients:
+        await client.send_all(GET)
+    return clients
 
 
 async def served(client: trio.SocketStream) -> bool:
@@ -63,9 +53,7 @@ async def test_no_more_connections_than_allowed(
     """Those that are there are served; the others wait until one of them leaves."""
     async with listening(tmp_path / "s") as [server]:
         server.max_connections = 3
-        clients = [await connect() for _ in range(5)]
-        for client in clients:
-            await client.send_all(HEALTH)
+        clients = await asking(connect, 5)
         assert [await served(client) for client in clients] == [True, True, True, False, False]
         assert (server.statistics().open, server.statistics().accepted, server.statistics().filled) == (3, 3, 1)
         clients[1].socket.close()
@@ -80,9 +68,7 @@ async def test_the_number_may_be_changed(
 ) -> None:
     async with listening(tmp_path / "s") as [server]:
         server.max_connections = 1
-        clients = [await connect() for _ in range(3)]
-        for client in clients:
-            await client.send_all(HEALTH)
+        clients = await asking(connect, 3)
         assert [await served(client) for client in clients] == [True, False, False]
         server.max_connections = 2
         assert [await served(client) for client in clients[1:]] == [True, False]
@@ -90,7 +76,7 @@ async def test_the_number_may_be_changed(
         server.max_connections = 1
         clients[0].socket.close()
         assert not await served(clients[2])
-        await clients[1].send_all(HEALTH)
+        await clients[1].send_all(GET)
         assert await served(clients[1])
         clients[1].socket.close()
         assert await served(clients[2])
@@ -102,14 +88,10 @@ async def test_a_full_process_leaves_clients_to_another_one(
     """Two that accept from one queue."""
     async with listening(tmp_path / "s", processes=2) as (full, other):
         full.max_connections = other.max_connections = 1
-        clients = [await connect() for _ in range(2)]
-        for client in clients:
-            await client.send_all(HEALTH)
+        clients = await asking(connect, 2)
         assert [await served(client) for client in clients] == [True, True]
         other.max_connections = 50
-        clients = [await connect() for _ in range(40)]
-        for client in clients:
-            await client.send_all(HEALTH)
+        clients = await asking(connect, 40)
         assert [await served(client) for client in clients] == [True] * 40
         assert (full.statistics().open, other.statistics().open) == (1, 41)
         assert (full.statistics().accepted, other.statistics().accepted) == (1, 41)

@@ -28,19 +28,14 @@ async def test_sigterm_lets_a_stream_finish(
 ) -> None:
     provider.hold = True
     gateway = await start_gateway("--config", config, "--port", 0)
-    async with (
-        httpx.AsyncClient(base_url=gateway.url) as client,
-        client.stream("POST", "/v1/chat/completions", json=chat(stream=True)) as answer,
-    ):
-        pieces = answer.aiter_text()
-        assert "one" in await anext(pieces)
+    async with gateway.streaming(chat(stream=True)) as stream:
         gateway.signal(signal.SIGTERM)
         await gateway.until_said("SIGTERM")
         with pytest.raises(httpx.ConnectError):
-            await client.get("/health")
+            await stream.client.get("/health")
         assert gateway.process.returncode is None
         provider.let_go.set()
-        rest = "".join([piece async for piece in pieces])
+        rest = await stream.rest()
     assert " two" in rest
     assert rest.endswith("data: [DONE]\n\n")
     assert await gateway.process.wait() == 0
@@ -61,16 +56,9 @@ async def test_a_stream_is_cut_when_the_drain_takes_too_long(
     provider.hold = True
     write_config(config, provider, "openai", server={"drain_timeout_in_seconds": 0.3})
     gateway = await start_gateway("--config", config, "--port", 0)
-    async with (
-        httpx.AsyncClient(base_url=gateway.url) as client,
-        client.stream("POST", "/v1/chat/completions", json=chat(stream=True)) as answer,
-    ):
-        pieces = answer.aiter_text()
-        await anext(pieces)
+    async with gateway.streaming(chat(stream=True)) as stream:
         gateway.signal(signal.SIGTERM)
-        with trio.fail_after(3), pytest.raises(httpx.TransportError):
-            async for _ in pieces:
-                pass
+        await stream.cut_within(3)
     assert await gateway.process.wait() == 0
     assert provider.left == 1
 
@@ -78,18 +66,11 @@ async def test_a_stream_is_cut_when_the_drain_takes_too_long(
 async def test_a_second_signal_ends_at_once(provider: Any, config: Path, start_gateway: Any, chat: Any) -> None:
     provider.hold = True
     gateway = await start_gateway("--config", config, "--port", 0)
-    async with (
-        httpx.AsyncClient(base_url=gateway.url) as client,
-        client.stream("POST", "/v1/chat/completions", json=chat(stream=True)) as answer,
-    ):
-        pieces = answer.aiter_text()
-        await anext(pieces)
+    async with gateway.streaming(chat(stream=True)) as stream:
         gateway.signal(signal.SIGTERM)
         await gateway.until_said("SIGTERM")
         gateway.signal(signal.SIGINT)
-        with trio.fail_after(2), pytest.raises(httpx.TransportError):
-            async for _ in pieces:
-                pass
+        await stream.cut_within(2)
         assert await gateway.process.wait() == 128 + signal.SIGINT
 
 

@@ -138,18 +138,13 @@ async def test_a_worker_that_keeps_ending_is_started_less_and_less_often(config:
 async def test_sigterm_lets_a_stream_finish(provider: Any, config: Path, start_gateway: Any, chat: Any) -> None:
     provider.hold = True
     gateway = await start_gateway("--config", config, "--port", 0, "--workers", 2)
-    async with (
-        httpx.AsyncClient(base_url=gateway.url) as client,
-        client.stream("POST", "/v1/chat/completions", json=chat(stream=True)) as answer,
-    ):
-        pieces = answer.aiter_text()
-        assert "one" in await anext(pieces)
+    async with gateway.streaming(chat(stream=True)) as stream:
         gateway.signal(signal.SIGTERM)
         await until(lambda: len(workers_of(gateway)) == 1)
         with pytest.raises(httpx.ConnectError):
-            await client.get("/health")
+            await stream.client.get("/health")
         provider.let_go.set()
-        rest = "".join([piece async for piece in pieces])
+        rest = await stream.rest()
     assert rest.endswith("data: [DONE]\n\n")
     assert await gateway.process.wait() == 0
 
@@ -158,18 +153,11 @@ async def test_a_second_signal_ends_all_at_once(provider: Any, config: Path, sta
     provider.hold = True
     gateway = await start_gateway("--config", config, "--port", 0, "--workers", 2)
     workers = workers_of(gateway)
-    async with (
-        httpx.AsyncClient(base_url=gateway.url) as client,
-        client.stream("POST", "/v1/chat/completions", json=chat(stream=True)) as answer,
-    ):
-        pieces = answer.aiter_text()
-        await anext(pieces)
+    async with gateway.streaming(chat(stream=True)) as stream:
         gateway.signal(signal.SIGINT)
         await gateway.until_said("SIGINT")
         gateway.signal(signal.SIGTERM)
-        with trio.fail_after(2), pytest.raises(httpx.TransportError):
-            async for _ in pieces:
-                pass
+        await stream.cut_within(2)
         assert await gateway.process.wait() == 128 + signal.SIGTERM
     assert not any(map(running, workers))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket as stdlib_socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import outcome
@@ -23,31 +23,26 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-@asynccontextmanager
-async def pair() -> AsyncIterator[tuple[Socket, stdlib_socket.socket, Poller]]:
-    """A socket in the set, its peer outside of it, and the set."""
-    poller = Poller()
-    ours, theirs = stdlib_socket.socketpair()
-    theirs.setblocking(False)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(poller.run)
-        socket = Socket(ours, poller)
-        try:
-            yield socket, theirs, poller
-        finally:
-            socket.close()
-            theirs.close()
-            nursery.cancel_scope.cancel()
+Sockets = tuple[stdlib_socket.socket, stdlib_socket.socket]
 
 
-@asynccontextmanager
-async def tcp_pair() -> AsyncIterator[tuple[Socket, stdlib_socket.socket, Poller]]:
-    """As `pair`, over loopback TCP: only there a peer can reset."""
-    poller = Poller()
+def over_tcp() -> Sockets:
+    """Over loopback: only there a peer can reset."""
     with stdlib_socket.create_server(("127.0.0.1", 0)) as listener:
         theirs = stdlib_socket.socket()
         theirs.connect(listener.getsockname())
         ours, _ = listener.accept()
+    return ours, theirs
+
+
+@asynccontextmanager
+async def pair(
+    connected: Callable[[], Sockets] = stdlib_socket.socketpair,
+) -> AsyncIterator[tuple[Socket, stdlib_socket.socket, Poller]]:
+    """A socket in the set, its peer outside of it, and the set."""
+    poller = Poller()
+    ours, theirs = connected()
+    theirs.setblocking(False)
     async with trio.open_nursery() as nursery:
         await nursery.start(poller.run)
         socket = Socket(ours, poller)
@@ -112,7 +107,7 @@ async def test_rule_2_data_and_end_in_one_event(autojump_clock: trio.testing.Moc
 
 
 async def test_rule_2_data_and_reset(autojump_clock: trio.testing.MockClock) -> None:
-    async with tcp_pair() as (socket, peer, _):
+    async with pair(over_tcp) as (socket, peer, _):
         peer.send(b"last words")
         peer.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_LINGER, struct.pack("ii", 1, 0))
         peer.close()

@@ -9,16 +9,9 @@ import trio
 import trio.testing
 
 from bifrost_trio.testing import End, Pause, ScriptedUpstream, gateway_in_memory, streamed, whole
+from tests.workers.calls import ANSWER
 
 CHAT = {"model": "openai/gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}
-ANSWER = {
-    "id": "chatcmpl-1",
-    "object": "chat.completion",
-    "created": 1,
-    "model": "gpt-4o-mini",
-    "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}],
-    "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4},
-}
 
 
 def frame(text: str, finish: str | None = None) -> bytes:

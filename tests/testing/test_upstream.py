@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import trio
 import trio.testing
@@ -24,15 +22,8 @@ from bifrost_trio.testing import (
     streamed,
     whole,
 )
+from tests.workers.calls import ANSWER
 
-ANSWER: dict[str, Any] = {
-    "id": "chatcmpl-1",
-    "object": "chat.completion",
-    "created": 1,
-    "model": "m",
-    "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}],
-    "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4},
-}
 RECORDED = whole(ANSWER).data
 ONE_ATTEMPT = {"providers": {"openai": {"network_config": {"max_retries": 0}}}}
 

@@ -23,15 +23,10 @@ from bifrost_trio.testing import (
     streamed,
     whole,
 )
+from tests.server.speaking import FRAMES
 
 CHAT: dict[str, Any] = {"model": "openai/m", "messages": [{"role": "user", "content": "Hello"}], "stream": True}
 COMMENT = b": waiting\n\n"
-FRAMES = [
-    b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"Hel"}}]}\n\n',
-    b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"lo"}}]}\n\n',
-    b'data: {"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n',
-    b"data: [DONE]\n\n",
-]
 ROUTES: dict[str, tuple[str, dict[str, Any]]] = {
     "native": ("/v1/chat/completions", CHAT),
     "drop-in": ("/openai/v1/chat/completions", CHAT),

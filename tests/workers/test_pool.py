@@ -73,26 +73,30 @@ async def test_a_newcomer_does_not_pass_those_who_wait() -> None:
     assert served == [worker]
 
 
-@pytest.mark.parametrize("queue", [0, 1, 3])
-async def test_a_full_house_is_answered_at_once(queue: int, autojump_clock: trio.testing.MockClock) -> None:
-    pool = WorkerPool("openai", 2, queue)
-    held = [await taken(pool) for _ in range(2)]
+async def assert_one_more_is_refused(pool: WorkerPool, *, at_work: int, waiting: int) -> None:
+    """A call more than so many at work and waiting: refused at once. When all have left, every worker is home."""
+    held = [await taken(pool) for _ in range(at_work)]
     async with trio.open_nursery() as nursery:
-        for _ in range(queue):
+        for _ in range(waiting):
             nursery.start_soon(taken, pool)
         await trio.testing.wait_all_tasks_blocked()
         before = trio.current_time()
-        with pytest.raises(QueueFull, match=f"openai has 2 calls at work and {queue} waiting") as caught:
+        with pytest.raises(QueueFull, match=f"openai has {at_work} calls at work and {waiting} waiting") as caught:
             await taken(pool)
         assert trio.current_time() == before
         assert (caught.value.status, caught.value.code) == (429, "queue_full")
         assert caught.value.retry_after is not None
         assert caught.value.retry_after >= 1
-        assert numbers(pool) == (2, 0, queue, 1)
+        assert numbers(pool) == (at_work, 0, waiting, 1)
         nursery.cancel_scope.cancel()
     for worker in held:
         pool.give_back(worker)
-    assert numbers(pool) == (0, 2, 0, 1)
+    assert numbers(pool) == (0, at_work, 0, 1)
+
+
+@pytest.mark.parametrize("queue", [0, 1, 3])
+async def test_a_full_house_is_answered_at_once(queue: int, autojump_clock: trio.testing.MockClock) -> None:
+    await assert_one_more_is_refused(WorkerPool("openai", 2, queue), at_work=2, waiting=queue)
 
 
 async def test_a_house_that_does_not_shed_lets_wait_but_not_for_ever(autojump_clock: trio.testing.MockClock) -> None:
@@ -118,21 +122,7 @@ async def test_a_house_that_does_not_shed_lets_wait_but_not_for_ever(autojump_cl
 async def test_a_house_that_does_not_shed_has_a_bound_too(
     queue: int, most: int, autojump_clock: trio.testing.MockClock
 ) -> None:
-    pool = WorkerPool("openai", 1, queue, shed=False)
-    worker = await taken(pool)
-    async with trio.open_nursery() as nursery:
-        for _ in range(most):
-            nursery.start_soon(taken, pool)
-        await trio.testing.wait_all_tasks_blocked()
-        before = trio.current_time()
-        with pytest.raises(QueueFull, match=f"openai has 1 calls at work and {most} waiting") as caught:
-            await taken(pool)
-        assert trio.current_time() == before
-        assert (caught.value.status, caught.value.code) == (429, "queue_full")
-        assert numbers(pool) == (1, 0, most, 1)
-        nursery.cancel_scope.cancel()
-    pool.give_back(worker)
-    assert numbers(pool) == (0, 1, 0, 1)
+    await assert_one_more_is_refused(WorkerPool("openai", 1, queue, shed=False), at_work=1, waiting=most)
 
 
 async def test_those_who_wait_in_a_queue_have_patience_too(autojump_clock: trio.testing.MockClock) -> None:
