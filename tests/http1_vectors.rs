@@ -82,16 +82,19 @@ impl Suite {
     /// Whether we read the case as its suite does; what is right only when lenient is to be refused.
     fn agrees(&self, case: &Value, reading: &Reading) -> bool {
         let Reading { messages, verdict } = reading;
-        let llhttp = text(case, "source") == "llhttp";
-        if text(case, "expect") == "error" || (llhttp && case["lenient"] == true) {
-            return reading.refused() || (verdict == "more" && messages.is_empty());
+        if text(case, "expect") == "error" || case["lenient"] == true {
+            if verdict == "more" && messages.is_empty() {
+                // Some cases break off before the line that is at fault ends.
+                return read(case, &[&self.bytes(case), b"\r\n\r\n"]).refused();
+            }
+            return reading.refused();
         }
         if text(case, "expect") == "incomplete" {
             return !reading.refused() && verdict != "closed";
         }
         let mut complete = matches!(verdict.as_str(), "ok" | "closed" | "until close");
-        if !llhttp {
-            return complete;
+        if text(case, "source") != "llhttp" {
+            return complete && expected(case).is_none_or(|requests| requests.len() == messages.len());
         }
         if is_request(case) {
             complete = !reading.refused() && Some(messages.len() as u64) == case["complete"].as_u64();
@@ -127,6 +130,15 @@ impl Suite {
 
 fn is_request(case: &Value) -> bool {
     text(case, "type").starts_with("request")
+}
+
+/// The requests that the suite reads, where it says so.
+fn expected(case: &Value) -> Option<&[Value]> {
+    match &case["expected"] {
+        Value::Array(requests) => Some(requests),
+        Value::Null => None,
+        request => Some(std::slice::from_ref(request)),
+    }
 }
 
 /// The collection lost the empty line where it ended a case of llhttp.
@@ -172,13 +184,10 @@ fn every_public_request_says_what_its_suite_reads_in_it() {
     let Some(cases) = cases(CASES) else { return };
     let (suite, mut compared) = (Suite::new(), 0);
     for case in &cases {
-        let expected = match &case["expected"] {
-            Value::Array(requests) => requests.clone(),
-            Value::Null => continue,
-            request => vec![request.clone()],
-        };
+        let Some(expected) = expected(case) else { continue };
         let reading = read_requests(&[&suite.bytes(case)]);
-        for (message, wanted) in reading.messages.iter().zip(&expected) {
+        // One whose connection ends before is a difference with a reason.
+        for (message, wanted) in reading.messages.iter().zip(expected) {
             let (method, target) = message.start.rsplit_once(' ').unwrap().0.split_once(' ').unwrap();
             assert!(method.eq_ignore_ascii_case(text(wanted, "method")));
             assert!(text(wanted, "uri").ends_with(target), "{target}: {wanted}");

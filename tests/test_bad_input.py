@@ -163,7 +163,7 @@ HEADS = {
         b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\n",
         400,
     ),
-    "an unknown coding": (b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip\r\n\r\n", 501),
+    "an unknown coding": (b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip\r\n\r\n", 400),
     "a space before the colon": (b"GET /health HTTP/1.1\r\nhost : a\r\n\r\n", 400),
     "a folded line": (b"GET /health HTTP/1.1\r\nhost: a\r\nx: b\r\n c\r\n\r\n", 400),
     "bare line feeds": (b"GET /health HTTP/1.1\nhost: a\n\n", 400),

@@ -121,7 +121,8 @@ impl Framing {
             return Err(Fault::bad("Transfer-Encoding in an HTTP/1.0 message"));
         }
         if self.unknown_coding {
-            return Err(Fault::of(501, "a transfer coding other than chunked"));
+            // Where chunked is not the last one, nobody knows how long the body is.
+            return Err(Fault::of(if self.chunked { 501 } else { 400 }, "a transfer coding other than chunked"));
         }
         Ok(())
     }
@@ -293,31 +294,23 @@ fn split_field(text: &[u8]) -> Result<(usize, Range<usize>), Fault> {
     Ok((colon, value))
 }
 
-/// Fields that may not stand in a trailer section (RFC 9110 section 6.5.1): framing, routing, authentication, the
-/// content's form, and what answers for the connection.
-const NOT_IN_TRAILERS: [&[u8]; 22] = [
+/// Fields of framing, routing and authentication, which may not stand in a trailer section (RFC 9110 section 6.5.1): who
+/// reads them there takes them for something else than who does not. All others are read and dropped.
+const NOT_IN_TRAILERS: [&[u8]; 14] = [
     b"authorization",
-    b"cache-control",
     b"connection",
-    b"content-encoding",
     b"content-length",
-    b"content-range",
-    b"content-type",
     b"cookie",
     b"expect",
     b"host",
     b"keep-alive",
     b"max-forwards",
-    b"proxy-authenticate",
     b"proxy-authorization",
     b"range",
-    b"set-cookie",
     b"te",
     b"trailer",
     b"transfer-encoding",
     b"upgrade",
-    b"via",
-    b"www-authenticate",
 ];
 
 /// One line of a trailer section.

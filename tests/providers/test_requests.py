@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -126,13 +127,16 @@ async def test_what_changes_the_meaning_goes_along(name: str, autojump_clock: tr
         assert b.sent.header(name) is None
 
 
+@pytest.mark.parametrize("spelled", [str, lambda name: name.replace("-", "_")], ids=["as it is", "with underscores"])
 @pytest.mark.parametrize("name", NEVER)
-async def test_what_a_caller_may_not_say(name: str, autojump_clock: trio.testing.MockClock) -> None:
+async def test_what_a_caller_may_not_say(
+    spelled: Callable[[str], str], name: str, autojump_clock: trio.testing.MockClock
+) -> None:
     async with bench(whole(ANSWER)) as b:
         await b.attempt(make_call("openai/m"))
         before = b.sent.headers
         options = Options()
-        options.extra_headers = [(name.encode(), NEVER[name].encode()), (b"x-mine", b"1")]
+        options.extra_headers = [(spelled(name).encode(), NEVER[name].encode()), (b"x-mine", b"1")]
         await b.attempt(make_call("openai/m", options=options))
         assert sorted(b.sent.headers) == sorted([*before, (b"x-mine", b"1")])
 
@@ -141,12 +145,12 @@ async def test_the_configured_headers(autojump_clock: trio.testing.MockClock) ->
     network = {"extra_headers": {"X-Team": "a", "OpenAI-Organization": "org"}}
     async with bench(whole(ANSWER), network=network) as b:
         options = Options()
-        options.extra_headers = [(b"x-team", b"b"), (b"x-mine", b"b")]
+        options.extra_headers = [(b"x-team", b"b"), (b"x_team", b"c"), (b"x-mine", b"b")]
         await b.attempt(make_call("openai/m"))
         assert (b.sent.header("x-team"), b.sent.header("openai-organization")) == ("a", "org")
         await b.attempt(make_call("openai/m", options=options))
         # The operator's word stands.
-        assert (b.sent.header("x-team"), b.sent.header("x-mine")) == ("a", "b")
+        assert (b.sent.header("x-team"), b.sent.header("x_team"), b.sent.header("x-mine")) == ("a", None, "b")
         await b.attempt(make_call("openai/m"))
         assert (b.sent.header("x-team"), b.sent.header("x-mine")) == ("a", None)
 

@@ -189,16 +189,25 @@ def ends_early(case: dict[str, Any], data: bytes) -> bool:
 
 def agrees(case: dict[str, Any], result: Result) -> bool:
     """Whether we read the case as its suite does; what is right only when lenient is to be refused."""
-    if case["expect"] == "error" or (case["lenient"] and case["source"] == "llhttp"):
-        return result.verdict.isdigit() or (result.verdict == "more" and not result.messages)
+    if case["expect"] == "error" or case["lenient"]:
+        if result.verdict == "more" and not result.messages:
+            # Some cases break off before the line that is at fault ends.
+            result = reader(case)([case_bytes(case) + b"\r\n\r\n"])
+        return result.verdict.isdigit()
     if case["expect"] == "incomplete":
         return not result.verdict.isdigit() and result.verdict != "closed"
     complete = result.verdict in ("ok", "closed", "until close")
     if case["source"] != "llhttp":
-        return complete
+        return complete and len(result.messages) == len(expected(case) or result.messages)
     if case["type"].startswith("request"):
         complete = not result.verdict.isdigit() and len(result.messages) == case["complete"]
     return complete and bodies(case).startswith(b"".join(message.body for message in result.messages))
+
+
+def expected(case: dict[str, Any]) -> list[Any]:
+    """The requests that the suite reads, where it says so."""
+    said = case.get("expected") or []
+    return said if isinstance(said, list) else [said]
 
 
 def bodies(case: dict[str, Any]) -> bytes:
@@ -243,11 +252,21 @@ def test_every_difference_is_needed() -> None:
     assert len(differ) == sum(len(row.cases) for row in DIFFERENCES)
 
 
+def has_two_faults(case: dict[str, Any]) -> bool:
+    """A fragment in its target, and a coding on which its framing hangs."""
+    return bool(re.search(rb"(?i)^[A-Z]+ \S+#.*(?s:.*)\ntransfer-encoding:", case_bytes(case)))
+
+
+@pytest.mark.parametrize("case", [case for case in public_cases() if has_two_faults(case.values[0])])
+def test_a_fragment_hides_no_other_fault(case: dict[str, Any]) -> None:
+    assert read_requests([re.sub(rb"#\S*", b"", case_bytes(case), count=1)]).verdict in ("400", "501")
+
+
 @pytest.mark.parametrize("case", [case for case in public_cases() if case.values[0].get("expected")])
 def test_public_request_says_the_same(case: dict[str, Any]) -> None:
     result = read_requests([case_bytes(case)])
-    expected = case["expected"] if isinstance(case["expected"], list) else [case["expected"]]
-    for message, wanted in zip(result.messages, expected, strict=False):
+    # One whose connection ends before is a difference with a reason.
+    for message, wanted in zip(result.messages, expected(case), strict=False):
         method, target, _ = message.start.split(" ")
         assert method.upper() == wanted["method"].upper()
         assert wanted["uri"].endswith(target)
