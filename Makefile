@@ -10,6 +10,8 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# maturin installs into the environment that is active, which may be another one.
+export VIRTUAL_ENV := $(abspath $(VENV))
 
 .DEFAULT_GOAL := help
 # The checks stand in an order: the quick ones first, the Python tests (whose closing line is the last) at the end.
@@ -49,7 +51,7 @@ installed: environment
 
 .PHONY: demo
 demo: wheel ## a gateway on 127.0.0.1:8080 with a provider of its own: no key, no network
-	$(BIN)/bifrost-trio serve --demo
+	$(BIN)/bifrost-trio serve --demo $(ARGS)
 
 # --- the gate ---------------------------------------------------------------------------------------------------------
 

@@ -134,7 +134,8 @@ def _chunk(data: bytes) -> JsonObject | None:
 class Gateway:
     """A gateway for the program that enters it. ``config``: a `Config`, its content as a dict, or a file's path.
 
-    Without one the providers come from the usual environment variables. Raises ConfigError when entered.
+    Without one the providers come from the usual environment variables. Raises ConfigError when entered, RuntimeError
+    outside of Trio.
     """
 
     def __init__(self, config: Config | Mapping[str, Any] | Path | str | None = None, **options: Any) -> None:
@@ -146,6 +147,8 @@ class Gateway:
         self._last = trio.Event()
 
     async def __aenter__(self) -> Self:
+        if not trio.lowlevel.in_trio_run():
+            raise RuntimeError("Gateway runs under Trio: start the program with trio.run(...), not asyncio.run(...)")
         self._running = await self._exits.enter_async_context(open_gateway(self._load(), **self._options))
         return self
 

@@ -18,6 +18,10 @@ BUILT_IN = {"mocker": "bifrost_trio.plugins.mocker:Mocker"}
 _PLACES = {"pre_builtin": 0, "builtin": 1, "post_builtin": 2}
 
 
+HOOKS = ("before", "after", "chunk", "error", "open", "close")
+"""Of which a plugin defines one at least: without any it was misspelled."""
+
+
 class Entry(Protocol):
     """One entry of ``plugins`` in the configuration."""
 
@@ -86,6 +90,8 @@ def _class(path: str) -> type[Plugin]:
         raise _Unusable(message, "path") from error
     if not isinstance(found, type) or not issubclass(found, Plugin):
         raise _Unusable(f"{path!r} is not a class derived from bifrost_trio.plugins.Plugin", "path")
+    if all(getattr(found, hook) is getattr(Plugin, hook) for hook in HOOKS):
+        raise _Unusable(f"{path!r} defines none of {', '.join(HOOKS)}", "path")
     if inspect.iscoroutinefunction(found.chunk):
         raise _Unusable(f'{path!r}: "chunk" must be "def", not "async def"', "path")
     return found

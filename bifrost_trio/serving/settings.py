@@ -106,7 +106,16 @@ def tls_context(server: ServerConfig) -> ssl.SSLContext | None:
     except (OSError, ValueError) as error:
         files = f"{server.certfile} and {keyfile}" if keyfile is not None else server.certfile
         reason = getattr(error, "strerror", None) or error
+        if isinstance(error, ssl.SSLError) and keyfile is None and b"PRIVATE KEY" not in _content(server.certfile):
+            reason = "it holds no private key (server.keyfile names another file)"
         raise ConfigError([Problem(f"{files} cannot be used: {reason}", "server.certfile")]) from None
+
+
+def _content(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return b""
 
 
 def timeouts_of(server: ServerConfig) -> Timeouts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import errno
 import functools
 import inspect
 import socket as stdlib_socket
@@ -58,7 +59,7 @@ class ScriptedUpstream:
         async def connect(host: str, port: int, limit: float) -> Socket:
             self.dialled += 1
             if self.connecting is Connecting.REFUSED:
-                raise ConnectionRefusedError(f"{host}:{port} refuses connections")
+                raise ConnectionRefusedError(errno.ECONNREFUSED, f"{host}:{port} refuses connections")
             if self.connecting is Connecting.HANGS:
                 with trio.fail_after(limit):
                     await trio.sleep_forever()

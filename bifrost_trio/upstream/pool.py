@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket as stdlib_socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -68,6 +70,13 @@ def direct_dial(poller: Poller, resolver: Resolver | None = None) -> Dial:
         raise failure
 
     return dial
+
+
+def _why(error: OSError) -> str:
+    """In words that name no address: the client reads them."""
+    if isinstance(error, stdlib_socket.gaierror):
+        return "its name is not known"
+    return os.strerror(error.errno).lower() if error.errno else "no address answered"
 
 
 class Pool:
@@ -140,7 +149,7 @@ class Pool:
             raise Unreachable(f"TLS with the provider failed: {error.reason or 'certificate not accepted'}") from error
         except OSError as error:
             self._busy -= 1
-            raise Unreachable("the provider cannot be reached") from error
+            raise Unreachable(f"the provider cannot be reached: {_why(error)}") from error
         except BaseException:
             self._busy -= 1
             raise

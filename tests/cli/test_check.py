@@ -9,6 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+import trustme
 
 pytestmark = pytest.mark.real_clock
 
@@ -116,6 +117,14 @@ def test_a_certificate_that_is_not_there(run: Any, write: Write) -> None:
     ended = run("check", "config.json", OPENAI_API_KEY="sk-1")
     assert ended.status == 2
     assert "server.certfile: nowhere.pem cannot be used: No such file or directory" in ended.out
+
+
+def test_a_certificate_without_its_key(run: Any, write: Write, tmp_path: Path) -> None:
+    trustme.CA().issue_cert("gateway.test").cert_chain_pems[0].write_to_path(tmp_path / "only.pem")
+    write({**GOOD, "server": {"certfile": str(tmp_path / "only.pem")}})
+    ended = run("check", "config.json", OPENAI_API_KEY="sk-1")
+    assert ended.status == 2
+    assert "only.pem cannot be used: it holds no private key (server.keyfile names another file)" in ended.out
 
 
 def test_an_address_that_others_can_reach_is_remarked(run: Any, write: Write) -> None:

@@ -260,3 +260,9 @@ async def test_the_block_is_left_while_a_call_is_on_its_way(autojump_clock: trio
         assert not scope.cancelled_caught
         assert [type(error) for error in ended] == [Draining, Draining]
         nursery.cancel_scope.cancel()
+
+
+def test_outside_of_trio() -> None:
+    entering = Gateway({"providers": {}}).__aenter__()
+    with pytest.raises(RuntimeError, match=r"under Trio: start the program with trio\.run"):
+        entering.send(None)

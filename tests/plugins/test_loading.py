@@ -19,19 +19,26 @@ from bifrost_trio.plugins import Plugin
 class Plain(Plugin):
     """Takes no settings."""
 
-class Limited(Plugin):
+    def before(self, call):
+        return None
+
+class Misspelled(Plugin):
+    def befor(self, call):
+        return None
+
+class Limited(Plain):
     def __init__(self, settings):
         self.limit = settings.pop("limit", 1)
         if self.limit < 0:
             raise ValueError('"limit" must not be negative')
         super().__init__(settings)
 
-class Broken(Plugin):
+class Broken(Plain):
     def __init__(self, settings):
         super().__init__({})
         self.token = settings["token"]
 
-class NoSettings(Plugin):
+class NoSettings(Plain):
     def __init__(self):
         pass
 
@@ -122,6 +129,7 @@ PROBLEMS: dict[str, tuple[Entry, str, str]] = {
     "another class": (Entry(path="a_users_plugins:Stranger"), "path", "is not a class derived from"),
     "no class at all": (Entry(path="a_users_plugins:number"), "path", "is not a class derived from"),
     "a chunk hook that waits": (Entry(path="a_users_plugins:Waits"), "path", '"chunk" must be "def"'),
+    "none of the hooks": (Entry(path="a_users_plugins:Misspelled"), "path", "defines none of before, after, chunk"),
     "settings for one that takes none": (Entry(config={"b": 1, "a": 2}), "config", "takes no settings, but got a, b"),
     "a setting that is refused": (
         Entry(path="a_users_plugins:Limited", config={"limit": -1}),

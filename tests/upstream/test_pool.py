@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import socket as stdlib_socket
+
 import pytest
 import trio
 import trio.testing
 
 from bifrost_trio.errors import ConnectionBroken, ConnectTimeout, MalformedAnswer, Unreachable
+from bifrost_trio.sockets import Socket
 from bifrost_trio.testing import Connecting, End, Pause, Script, ScriptedUpstream, whole
-from bifrost_trio.upstream import Connection, Origin, Pool, PoolStatistics
+from bifrost_trio.upstream import Connection, Origin, Pool, PoolStatistics, TimeLimits
 from bifrost_trio.upstream.pool import MAX_IDLE
 from tests.upstream.peers import POST, Peer, ask, pool_to
 
@@ -183,7 +186,7 @@ async def test_a_new_connection_is_not_retried(answer: Script, autojump_clock: t
 async def test_no_connection(autojump_clock: trio.testing.MockClock) -> None:
     upstream = ScriptedUpstream(Script([OK]), connecting=Connecting.REFUSED)
     async with pool_to(upstream) as pool:
-        with pytest.raises(Unreachable):
+        with pytest.raises(Unreachable, match=r"cannot be reached: connection refused$"):
             await ask(pool)
         assert trio.current_time() == 0
         upstream.connecting = Connecting.HANGS
@@ -193,6 +196,16 @@ async def test_no_connection(autojump_clock: trio.testing.MockClock) -> None:
         assert pool.statistics() == statistics()
         upstream.connecting = Connecting.AT_ONCE
         assert await ask(pool) == (200, b"ok")
+
+
+async def test_a_name_that_nobody_knows() -> None:
+    async def dial(host: str, port: int, limit: float) -> Socket:
+        raise stdlib_socket.gaierror(-2, "Name or service not known")
+
+    pool = Pool(Origin("nowhere.test", 80, tls=False), TimeLimits(), dial)
+    with pytest.raises(Unreachable, match=r"cannot be reached: its name is not known$"):
+        await ask(pool)
+    assert pool.statistics() == statistics()
 
 
 CANCELLED = {
