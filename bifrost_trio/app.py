@@ -153,7 +153,9 @@ class RunningGateway:
         inference = Inference(path, self.telemetry.settle, self._budget, may_forward, heartbeat)
         client = config.client
         admission = Admission(client.required_headers, client.allowed_origins, client.allowed_headers)
-        transport = Transport(inference, inference_routes(), self._other_routes(models), admission)
+        transport = Transport(
+            inference, inference_routes(), self._other_routes(models), admission, self.telemetry.refuse
+        )
         return Assembly(config, transport, inference, models, attempts, providers, tuple(plugins), chain, self._budget)
 
     def _other_routes(self, models: ModelLists) -> list[Route]:

@@ -98,6 +98,33 @@ async def test_a_reload_does_not_double_the_memory_of_bodies(
         assert (seen["bifrost_body_bytes"], seen["bifrost_body_refused_total"]) == (0, 1)
 
 
+REFUSED = 'bifrost_refused_requests_total{error_type="caller_invalid_request",path="%s",status_code="%d"}'
+
+
+async def test_requests_that_never_became_a_call_are_counted(autojump_clock: trio.testing.MockClock) -> None:
+    """An administrator sees that programs have the wrong address, or send what nobody can read."""
+    async with gateway_in_memory() as gateway:
+        for path, body in ((PATH, b"{"), (PATH, b"{"), ("/v1/chat", CHAT), ("/" + "x" * 999, CHAT)):
+            client = gateway.client()
+            assert (await client.post(path, body)).status in (400, 404)
+            client.hang_up()
+        broken = gateway.client()
+        await broken.send_raw(b"GET\r\n\r\n")
+        assert (await broken.read_answer()).status == 400
+        broken.hang_up()
+        await gateway.ask("Hello")
+        seen = {
+            name: value
+            for name, value in (await metrics(gateway)).items()
+            if name.startswith("bifrost_refused_requests")
+        }
+        assert seen == {
+            REFUSED % (PATH, 400): 2,
+            REFUSED % ("other", 404): 2,
+            REFUSED % ("other", 400): 1,
+        }
+
+
 async def test_a_refused_configuration_leaves_the_limits(autojump_clock: trio.testing.MockClock) -> None:
     async with gateway_in_memory(openai("old")) as gateway:
         before = (await metrics(gateway))["bifrost_body_limit_bytes"]

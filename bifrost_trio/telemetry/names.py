@@ -36,6 +36,7 @@ __all__ = [
     "POLLER_SOCKETS",
     "POLLER_WAITING",
     "REASONING_TOKENS",
+    "REFUSED",
     "REQUEST_RETRIES",
     "RETRIES",
     "SETTLED",
@@ -130,6 +131,13 @@ HTTP_DURATION = _histogram(
     "path",
     "method",
     "status",
+)
+REFUSED = _counter(
+    "bifrost_refused_requests_total",
+    "Requests that never became a call: broken, to no route, too large. They have no line in the log.",
+    "path",
+    "status_code",
+    "error_type",
 )
 ACTIVE = _gauge("bifrost_active_requests", "Calls that are open now.")
 BEGUN = _counter("bifrost_begun_requests_total", "Calls that were begun.")

@@ -71,6 +71,7 @@ class Tally:
         self.errors: Table[Row] = Table(names.ERROR, _number)
         self.cancelled: Table[Row] = Table(names.CANCELLED, _number)
         self.rotations: Table[Row] = Table(names.KEY_ROTATION, _number)
+        self.refused: Table[Row] = Table(names.REFUSED, _number)
         self.durations: Table[Row] = Table(names.HTTP_DURATION, _duration)
 
     def know(self, models: Iterable[tuple[str, str]], providers: Iterable[str], paths: Iterable[str]) -> None:
@@ -156,6 +157,10 @@ class Tally:
             if one.fallback == next.fallback and one.key != next.key:
                 self._count_rotation(one, call)
 
+    def count_refused(self, path: str, error: GatewayError) -> None:
+        label = path if path in self._paths else OTHER
+        self.refused.cell((label, _status(error.status), _kind(error.kind)))[0] += 1
+
     def _count_rotation(self, left: Attempt, call: Call) -> None:
         target = self._target(left.provider, left.model, call)
         self.rotations.cell((*target, left.key, _kind(left.kind)))[0] += 1
@@ -169,12 +174,19 @@ class Tally:
     def families(self) -> Iterator[Family]:
         """Everything as it is now."""
         yield from self._by_call()
-        for table in (self.errors, self.cancelled, self.rotations):
+        for table in (self.errors, self.cancelled, self.rotations, self.refused):
             yield Family(table.metric, {labels: list(row) for labels, row in table.cells.items()})
         durations = {labels: list(row) for labels, row in self.durations.cells.items() if count_of(row)}
         yield Family(names.HTTP_DURATION, durations)
         yield Family.of(names.HTTP_REQUESTS, ((labels, count_of(row)) for labels, row in durations.items()))
-        tables: Sequence[Table[object]] = (self.series, self.errors, self.cancelled, self.rotations, self.durations)  # type: ignore[assignment]
+        tables: Sequence[Table[object]] = (  # type: ignore[assignment]
+            self.series,
+            self.errors,
+            self.cancelled,
+            self.rotations,
+            self.refused,
+            self.durations,
+        )
         yield Family.of(names.OVERFLOW, (((table.metric.name,), table.overflow) for table in tables))
 
     def _by_call(self) -> Iterator[Family]:

@@ -11,6 +11,7 @@ from typing import Final, TextIO
 
 import trio
 
+from bifrost_trio.errors import GatewayError
 from bifrost_trio.telemetry import names
 from bifrost_trio.telemetry.calls import CallFacts, json_line, take_facts, text_line
 from bifrost_trio.telemetry.exposition import render_pieces
@@ -133,6 +134,13 @@ class Telemetry:
             self._failures += 1
         if self._lines is not None and self.log_calls:
             self._log(self._lines, call)
+
+    def refuse(self, path: str, error: GatewayError) -> None:
+        """Counts a request that never became a call. Never raises."""
+        try:
+            self._tally.count_refused(path, error)
+        except Exception:
+            self._failures += 1
 
     def _log(self, lines: LineWriter[CallFacts], call: Call) -> None:
         try:

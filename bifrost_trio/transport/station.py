@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from bifrost_trio.errors import GatewayError, MethodNotAllowed, RouteNotFound
@@ -25,7 +25,10 @@ class Transport:
         inference_routes: Iterable[InferenceRoute],
         routes: Iterable[Route],
         admission: Admission | None = None,
+        on_refused: Callable[[str, GatewayError], None] = lambda path, error: None,
     ) -> None:
+        """``on_refused`` hears of every request that never became a call: its path, empty where it had none."""
+        self._on_refused = on_refused
         self._origins = admission or Admission()
         self._admission = admission if admission is not None and admission.needed else None
         self._routes: dict[str, dict[str, Route]] = {}
@@ -57,6 +60,7 @@ class Transport:
             await route.handler(request, body, sink)
         except Exception as problem:
             error = as_gateway_error(problem)
+            self._on_refused(request.path, error)
             format, native = (route.format, route.native) if route is not None else self._shape(request.path)
             await answer_error(error, sink, format, native=native, id=request.header(b"x-request-id"))
             error.forget_frames()
@@ -76,6 +80,7 @@ class Transport:
 
     async def refuse(self, error: GatewayError, sink: Sink) -> None:
         """Answers what never became a request: a broken head, one that did not come in time, a full server."""
+        self._on_refused("", error)
         await answer_error(error, sink, FORMATS["openai_chat"], native=True)
 
     def _find(self, request: Request) -> Route:
