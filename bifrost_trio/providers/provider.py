@@ -106,16 +106,14 @@ class Provider:
         self._pinned = frozenset(pinned)
         self._ways: dict[tuple[Operation, bool, str], Way] = {}
 
-    async def __call__(self, call: Call, reply: Reply, key: Key, began: float) -> WholeAnswer | None:
-        """One attempt. A stream goes into ``reply``; a whole answer is returned, its connection already back home.
-
-        ``began`` is the time, on Trio's clock.
-        """
+    async def __call__(self, call: Call, reply: Reply, key: Key) -> WholeAnswer | None:
+        """One attempt. A stream goes into ``reply``; a whole answer is returned, its connection already back home."""
         stream = call.envelope.stream
         # The caller may have brought headers or a key of its own: nothing of it may be remembered.
         way = self._ways.get((call.operation, stream, key.name)) if call.options is None else None
         way = way or self._way(call, key)
         data = self._render(call, way, key)
+        began = trio.current_time()
         try:
             connection, response = await way.pool.exchange(data, began, way.limit, way.overdue)
         except BaseException:

@@ -26,9 +26,10 @@ class Router:
             raise InvalidField("the request names no model", "model", "missing_required_parameter")
         targets = self._targets
         call.target = targets.known(envelope.model, call.default_provider) or await targets.find(envelope.model)
+        # Resolved before the first attempt: a name that nobody knows is the caller's error, no failed fallback.
+        # A loop: a comprehension with `await` is a coroutine of its own, also where there is nothing to resolve.
         fallbacks: list[Target] = []
         for name in envelope.fallbacks:
-            # Resolved before the first attempt: a name that nobody knows is the caller's error, no failed fallback.
             fallbacks.append(await targets.find(name, "fallbacks"))
         try:
             await self._following(call, reply)

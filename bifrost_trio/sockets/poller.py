@@ -113,9 +113,7 @@ class Poller:
     def unregister(self, socket: Socket) -> None:
         if self._epoll is not None and self.sockets.pop(socket.fd, None) is not None:
             self._epoll.unregister(socket.fd)
-        if socket.bucket:
-            self._buckets[socket.bucket].discard(socket)
-            socket.bucket = 0
+        self._leave_bucket(socket)
 
     # --- deadlines ---
 
@@ -125,7 +123,7 @@ class Poller:
         if socket.bucket:
             if socket.bucket <= bucket:
                 return
-            self._buckets[socket.bucket].discard(socket)
+            self._leave_bucket(socket)
         socket.bucket = bucket
         members = self._buckets.get(bucket)
         if members is None:
@@ -135,6 +133,14 @@ class Poller:
                 if self._sweep_scope is not None:
                     self._sweep_scope.deadline = bucket * BUCKET_SECONDS
         members.add(socket)
+
+    def _leave_bucket(self, socket: Socket) -> None:
+        if socket.bucket:
+            members = self._buckets[socket.bucket]
+            members.discard(socket)
+            if not members:
+                del self._buckets[socket.bucket]
+            socket.bucket = 0
 
     async def _sweep(self) -> None:
         while True:

@@ -134,7 +134,7 @@ class Socket:
     def _wait(self, limit: float) -> Awaitable[None]:
         """How a read waits: the one place to change it. Over when bytes, the end or an error may be read.
 
-        To be awaited at once. Not a coroutine itself: a connection waits twice a request, and each would be made anew.
+        To be awaited at once. Not a coroutine itself: there are two waits a request, and each would make another one.
         """
         poller = self._poller
         if not poller.edge_triggered:

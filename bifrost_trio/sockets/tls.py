@@ -36,7 +36,7 @@ def server_context(certificate: Path, key: Path | None, *, http2: bool = True) -
 class TlsSocket:
     """The surface of `Socket`, encrypted. A peer that ends without a close_notify is a broken connection: OSError."""
 
-    __slots__ = ("_incoming", "_inner", "_object", "_outgoing")
+    __slots__ = ("_incoming", "_inner", "_object", "_outgoing", "_within_record")
 
     def __init__(
         self, inner: Socket, context: ssl.SSLContext, *, server_side: bool = False, host: str | None = None
@@ -44,6 +44,7 @@ class TlsSocket:
         self._inner = inner
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
+        self._within_record = False
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side, server_hostname=host)
 
     @property
@@ -104,7 +105,8 @@ class TlsSocket:
             try:
                 return self._object.read(READ_SIZE)
             except ssl.SSLWantReadError:
-                if self._outgoing.pending:
+                # What TLS itself answers (RFC 8446 section 4.6.3) waits until a record that is under way has gone out.
+                if self._outgoing.pending and not self._within_record:
                     await self._flush(limit)
                 await self._fill(limit)
             except ssl.SSLZeroReturnError:
@@ -117,10 +119,13 @@ class TlsSocket:
     def begin_send(self, data: bytes) -> memoryview | None:
         if data:
             self._object.write(data)
-        return self._inner.begin_send(self._outgoing.read())
+        rest = self._inner.begin_send(self._outgoing.read())
+        self._within_record = bool(rest)
+        return rest
 
     async def finish_send(self, rest: memoryview, limit: float) -> None:
         await self._inner.finish_send(rest, limit)
+        self._within_record = False
 
     def send_now(self, data: bytes) -> int:
         """Takes everything: what the kernel has no room for is part of a record, and goes out before all else."""

@@ -46,10 +46,9 @@ class AsgiRequest:
             name.startswith((b"x-bf-", b"anthropic-", b"openai-")) or name == b"x-request-id"
             for name, _ in self._headers
         )
-        self.plain = not any(
-            name in (b"content-encoding", b"origin") or (name == b"content-type" and value != b"application/json")
-            for name, value in self._headers
-        )
+        names = {name for name, _ in self._headers}
+        media_type = self.header(b"content-type")
+        self.plain = media_type in (None, b"application/json") and not names & {b"content-encoding", b"origin"}
 
     def header(self, name: bytes, /) -> bytes | None:
         values = [value for known, value in self._headers if known == name]

@@ -58,8 +58,10 @@ class Inference:
         self._idle: trio.Event | None = None
 
     def __call__(self, route: InferenceRoute, request: Request, body: Body, sink: Sink) -> Awaitable[None]:
-        """Raises GatewayError for what cannot become a call. Not a coroutine itself: most bodies come with their head,
-        and every one in the chain is passed through at each wait of the call."""
+        """Serves a request. What cannot become a call raises GatewayError, at once or when awaited.
+
+        Not a coroutine itself: a wait of the call passes through each coroutine above it, so there are few.
+        """
         accepted_at = trio.current_time()
         if not request.plain:
             check_media_type(request)

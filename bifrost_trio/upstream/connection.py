@@ -24,7 +24,7 @@ __all__ = ["MAX_ANSWER", "Connection", "TimeLimits"]
 MAX_ANSWER = 256 * 1024 * 1024
 """Bytes of a whole answer. Embeddings and images come in tens of megabytes; what is beyond this is an accident."""
 
-BROKE_SENDING = "the connection to the provider broke while the request was sent"
+_BROKE_SENDING = "the connection to the provider broke while the request was sent"
 
 WHILE_SENDING = 86_400.0
 """Seconds: as long as the provider takes the request, it need not answer."""
@@ -43,29 +43,27 @@ class TimeLimits:
 class Connection:
     """A connection and the parser of its answers. One exchange at a time; closed after any error."""
 
-    __slots__ = ("_began", "_sent", "_waited_before", "channel", "exchanges", "idle_since", "reader", "setup_seconds")
+    __slots__ = ("_sent", "_waited_before", "channel", "exchanges", "idle_since", "reader", "setup_seconds")
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.reader = ResponseReader()
         self.exchanges = 0
         self.idle_since = 0.0
-        self._began = 0.0
         self.setup_seconds = 0.0
-        """What it took to connect: the name, TCP, TLS."""
+        """What it took to connect: the name, TCP, TLS; in the place of a stale one, with the wait for that."""
         self._sent = True
         self._waited_before = 0.0
 
     def exchange(
-        self, data: bytes, began: float, limit: float, overdue: type[ProviderTimeout] = FirstOutputTimeout
+        self, data: bytes, limit: float, overdue: type[ProviderTimeout] = FirstOutputTimeout
     ) -> Awaitable[Response]:
-        """Sends a request, now; the head of the answer, within ``limit`` seconds from when the provider had the
-        request. ``began`` is the time. Raises ConnectionBroken, MalformedAnswer, or ``overdue``.
+        """The call sends what the kernel takes at once, nearly always all; awaited, it gives the head of the answer,
+        within ``limit`` seconds from when the provider had the request.
 
-        Not a coroutine itself, for most requests are taken by the kernel at once.
+        Raises ConnectionBroken (the call too), MalformedAnswer, or ``overdue``.
         """
         channel = self.channel
-        self._began = began
         self.exchanges += 1
         self._waited_before = channel.waited + channel.blocked
         if self.exchanges == 1:
@@ -78,7 +76,7 @@ class Connection:
             # It may have answered before it read anything: what it said is read, if it is there.
             return self._read_head(limit, overdue)
         except OSError as error:
-            raise ConnectionBroken(BROKE_SENDING) from error
+            raise ConnectionBroken(_BROKE_SENDING) from error
         if rest:
             return self._send_rest(rest, limit, overdue)
         self._sent = True
@@ -99,11 +97,6 @@ class Connection:
             if response is not None:
                 return response
             limit = max(over - channel.waited, 0.0)
-
-    def rest(self) -> float:
-        """Between two exchanges now; since when, a little early: of the last one only the waiting was timed."""
-        self.idle_since = since = self._began + self.waited
-        return since
 
     @property
     def reusable(self) -> bool:
@@ -160,7 +153,7 @@ class Connection:
             # It may have answered before it read everything (413, 429): what it said is read, if it is there.
             return
         except OSError as error:
-            raise ConnectionBroken(BROKE_SENDING) from error
+            raise ConnectionBroken(_BROKE_SENDING) from error
         except trio.TooSlowError as error:
             raise overdue(f"the provider took nothing of the request for {limit:g} s") from error
         self._sent = True
@@ -169,6 +162,7 @@ class Connection:
         """Sends what is left; the answer, should it come before the provider has taken everything (413, 429)."""
         early: list[Response] = []
         failures: list[ProviderError] = []
+        waited, blocked = self.channel.waited, self.channel.blocked
         async with trio.open_nursery() as nursery:
 
             async def watch() -> None:
@@ -184,6 +178,8 @@ class Connection:
             except ProviderError as error:
                 failures.append(error)
             nursery.cancel_scope.cancel()
+        # Both waited side by side: what they did at the same time counts once.
+        self._waited_before += min(self.channel.waited - waited, self.channel.blocked - blocked)
         if early:
             return early[0]
         try:

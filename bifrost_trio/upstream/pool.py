@@ -27,6 +27,11 @@ MAX_IDLE = 90.0
 on it would wait for its whole limit. Go's client has the same number."""
 
 
+STALE_SECONDS = 1.0
+"""A connection that was closed while nobody used it breaks within a round trip; one that breaks later took the request,
+and whether that may be sent again is for the attempts to say (RFC 9110 section 9.2.2)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where a provider lives (RFC 9110 section 4.3.1). A key is only ever sent to its configured origin."""
@@ -101,25 +106,29 @@ class Pool:
         """Sends a request on an idle or a new connection; whoever calls gives it back or drops it. ``now`` is the time
         on Trio's clock, which whoever calls has just read.
 
-        A stale keep-alive connection is retried once on a new one, uncounted, only if nothing of the answer was read
-        (RFC 9112 section 9.3.1). Raises Unreachable, ConnectTimeout, ConnectionBroken, MalformedAnswer, ``overdue``.
+        A stale keep-alive connection is retried once on a new one, uncounted, only if it broke within `STALE_SECONDS`
+        and nothing of the answer was read (RFC 9112 section 9.3.1).
+
+        Raises Unreachable, ConnectTimeout, ConnectionBroken, MalformedAnswer, ``overdue``.
         """
         connection = self._take(now)
+        wasted = 0.0
         if connection is not None:
             try:
-                return connection, await connection.exchange(data, now, limit, overdue)
+                return connection, await connection.exchange(data, limit, overdue)
             except ConnectionBroken:
-                begun = connection.reader.begun
+                wasted = connection.waited
                 self.drop(connection)
-                if begun:
+                if connection.reader.begun or wasted > STALE_SECONDS:
                     raise
                 self._stale_retries += 1
             except BaseException:
                 self.drop(connection)
                 raise
         connection = await self._connect()
+        connection.setup_seconds += wasted
         try:
-            return connection, await connection.exchange(data, now, limit, overdue)
+            return connection, await connection.exchange(data, limit, overdue)
         except BaseException:
             self.drop(connection)
             raise
@@ -179,7 +188,7 @@ class Pool:
         self._busy -= 1
         self._idle.append(connection)
         channel.on_hangup = self._drop_hung_up
-        now = connection.rest()
+        connection.idle_since = now = trio.current_time()
         if self._idle[0].idle_since < now - MAX_IDLE:
             self._idle.pop(0).close()
 

@@ -20,7 +20,7 @@ __all__ = ["Attempts", "Provider", "RetryPolicy"]
 
 
 class Provider(Protocol):
-    """One attempt at one provider: the next station, seen from here. ``began`` is the time, on Trio's clock.
+    """One attempt at one provider: the next station, seen from here.
 
     A stream is written to ``reply``; a whole answer is returned, so that the worker goes home before the client is
     written to. Raises ProviderError.
@@ -28,7 +28,7 @@ class Provider(Protocol):
 
     name: str
 
-    def __call__(self, call: Call, reply: Reply, key: Key, began: float) -> Awaitable[WholeAnswer | None]: ...
+    def __call__(self, call: Call, reply: Reply, key: Key) -> Awaitable[WholeAnswer | None]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Attempts:
         began = trio.current_time()
         status, kind = 0, "cancelled"
         try:
-            answer = await self.provider(call, reply, key, began)
+            answer = await self.provider(call, reply, key)
             status, kind = 200 if answer is None else answer.status, "success"
             return answer
         except GatewayError as error:

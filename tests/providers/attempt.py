@@ -51,7 +51,7 @@ class Bench:
     async def attempt(self, call: Call, key: Key = KEY) -> WholeAnswer | None:
         """Whole answers are returned; a stream is in ``reply``."""
         self.reply = Kept(call)
-        return await self.provider(call, self.reply, key, trio.current_time())
+        return await self.provider(call, self.reply, key)
 
     @property
     def sent(self) -> Received:

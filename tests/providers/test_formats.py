@@ -247,5 +247,5 @@ async def test_everything_is_at_home_before_the_last_bytes_are_written(autojump_
                 await super().finish(trailer)
 
         reply = Looking(call)
-        await b.provider(call, reply, KEY, trio.current_time())
+        await b.provider(call, reply, KEY)
         assert reply.state == "finished"

@@ -95,7 +95,7 @@ async def test_pieces_are_handed_on_when_they_come(autojump_clock: trio.testing.
     script = streamed([step for part in parts for step in (part, Pause(1))] + [STOP, DONE])
     async with bench(script) as b:
         call = stream_call()
-        await b.provider(call, Timed(call), KEY, trio.current_time())
+        await b.provider(call, Timed(call), KEY)
     assert times[:5] == pytest.approx([0, 1, 2, 3, 4], abs=0.01)
 
 
@@ -304,7 +304,7 @@ async def test_a_client_that_is_gone_ends_the_request(autojump_clock: trio.testi
     async with bench(streamed(frames, end=End.STALL)) as b:
         call = stream_call()
         with pytest.raises(ClientGone):
-            await b.provider(call, Gone(call), KEY, trio.current_time())
+            await b.provider(call, Gone(call), KEY)
         await trio.testing.wait_all_tasks_blocked()
         assert b.upstream.statistics().abandoned == 1
 

@@ -30,7 +30,7 @@ class Played:
         self.keys: list[str] = []
         self.times: list[float] = []
 
-    async def __call__(self, call: Call, reply: Reply, key: Key, began: float) -> WholeAnswer | None:
+    async def __call__(self, call: Call, reply: Reply, key: Key) -> WholeAnswer | None:
         play = self.plays[min(len(self.keys), len(self.plays) - 1)]
         self.keys.append(key.name)
         self.times.append(trio.current_time())

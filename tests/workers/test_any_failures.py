@@ -36,7 +36,7 @@ class Whims:
         self.chance = chance
         self.log: list[tuple[str, float, ProviderError | None]] = []
 
-    async def __call__(self, call: Call, reply: Reply, key: Key, began: float) -> WholeAnswer:
+    async def __call__(self, call: Call, reply: Reply, key: Key) -> WholeAnswer:
         await trio.sleep(self.chance.choice([0, 0.1, 3]))
         error = self.whim()
         self.log.append((key.name, trio.current_time(), error))
