@@ -104,22 +104,22 @@ class Provider:
         self._raw_response = raw_response
         self._secrets = tuple(secrets)
         self._pinned = frozenset(pinned)
-        self._ways: dict[tuple[Operation, bool, str], Way] = {}
+        self._templates: dict[tuple[Operation, bool, str], RequestTemplate] = {}
 
     async def __call__(self, call: Call, reply: Reply, key: Key) -> WholeAnswer | None:
         """One attempt. A stream goes into ``reply``; a whole answer is returned, its connection already back home."""
         stream = call.envelope.stream
         # The caller may have brought headers or a key of its own: nothing of it may be remembered.
-        way = self._ways.get((call.operation, stream, key.name)) if call.options is None else None
-        way = way or self._way(call, key)
-        data = self._render(call, way, key)
+        template = self._templates.get((call.operation, stream, key.name)) if call.options is None else None
+        template = template or self._template(call, key)
+        data = self._render(call, template, key)
         began = trio.current_time()
         try:
-            connection, response = await way.pool.exchange(data, began, way.limit, way.overdue)
+            connection, response = await template.pool.exchange(data, began, template.limit, template.overdue)
         except BaseException:
             call.outcome.upstream_seconds += trio.current_time() - began
             raise
-        exchange = Exchange(call, way, connection, response, began)
+        exchange = Exchange(call, template, connection, response, began)
         if stream and response.event_stream and response.status == 200:
             await self._stream(exchange, reply)
             return None
@@ -127,7 +127,7 @@ class Provider:
 
     # --- the request ---
 
-    def _way(self, call: Call, key: Key) -> Way:
+    def _template(self, call: Call, key: Key) -> RequestTemplate:
         """Raises UnsupportedOperation."""
         operation, stream = call.operation, call.envelope.stream
         endpoint = self.endpoints.get((operation, stream))
@@ -137,30 +137,30 @@ class Provider:
         forwarded = self._forwarded(call, endpoint.format) if call.options is not None else []
         authority = endpoint.pool.origin.authority
         prefix = render_prefix(endpoint.path, authority, self._auth, key.value, self._headers, forwarded)
-        way = Way(endpoint, prefix, (key.value, *self._secrets), stream=stream)
+        template = RequestTemplate(endpoint, prefix, (key.value, *self._secrets), stream=stream)
         if call.options is None:
-            self._ways[operation, stream, key.name] = way
-        return way
+            self._templates[operation, stream, key.name] = template
+        return template
 
-    def _render(self, call: Call, way: Way, key: Key) -> bytes:
+    def _render(self, call: Call, template: RequestTemplate, key: Key) -> bytes:
         assert call.target is not None
         model = call.target.model
         if key.resolve is not None:
             model = key.resolve(model)
-        call.spoken_to_in = format = way.format
+        call.spoken_to_in = format = template.format
         call.dropped_params = ()
         quirks = self._quirks
         if call.format is format and not call.changed and (quirks is None or not quirks.concern(call.body)):
-            data = call.envelope.render(way.prefix, call.body, model)
+            data = call.envelope.render(template.prefix, call.body, model)
         else:
-            data = self._translate(call, way, model)
+            data = self._translate(call, template, model)
         if self._raw_request or (call.options is not None and call.options.raw_request):
             call.raw_request = data[data.index(b"\r\n\r\n") + 4 :]
         return data
 
-    def _translate(self, call: Call, way: Way, model: str) -> bytes:
+    def _translate(self, call: Call, template: RequestTemplate, model: str) -> bytes:
         dropped: list[str] = []
-        wire = way.format.encode_request({**call.request, "model": model}, dropped)
+        wire = template.format.encode_request({**call.request, "model": model}, dropped)
         if self._quirks is not None:
             wire = self._quirks.apply(wire, dropped)
         try:
@@ -168,7 +168,7 @@ class Provider:
         except RecursionError:
             raise InvalidField("the arguments of a tool call are nested too deeply", "messages") from None
         call.dropped_params = dropped
-        return b"%b%d\r\n\r\n%b" % (way.prefix, len(body), body)
+        return b"%b%d\r\n\r\n%b" % (template.prefix, len(body), body)
 
     def _forwarded(self, call: Call, format: Format) -> list[tuple[bytes, bytes]]:
         headers = list(call.options.extra_headers) if call.options is not None else []
@@ -184,12 +184,12 @@ class Provider:
     async def _stream(self, exchange: Exchange, reply: Reply) -> None:
         call, connection = exchange.call, exchange.connection
         translation = None
-        way = exchange.way
-        if call.format is not way.format:
-            translation = Translation(way.format, call.format, call.request)
+        template = exchange.template
+        if call.format is not template.format:
+            translation = Translation(template.format, call.format, call.request)
         headers = EVENT_STREAM if call.native else (*EVENT_STREAM, *exchange.shown_headers())
-        relay = Relay(call, reply, connection, way.format, headers, translation, way.secrets)
-        pool = way.pool
+        relay = Relay(call, reply, connection, template.format, headers, translation, template.secrets)
+        pool = template.pool
         limits = pool.limits
         try:
             if exchange.response.header(b"content-encoding") not in (None, b"identity"):
@@ -207,7 +207,7 @@ class Provider:
     async def _whole(self, exchange: Exchange) -> WholeAnswer:
         call, response, connection = exchange.call, exchange.response, exchange.connection
         refused = response.status // 100 != 2
-        pool = exchange.way.pool
+        pool = exchange.template.pool
         try:
             body = response.body
             if not response.complete:
@@ -228,17 +228,17 @@ class Provider:
         finally:
             call.outcome.upstream_seconds += connection.waited
         if refused:
-            raise refusal(exchange.way.format, response, body, *exchange.way.secrets)
+            raise refusal(exchange.template.format, response, body, *exchange.template.secrets)
         encoding = response.header(b"content-encoding")
         return self._answer(exchange, body if encoding is None else decompress(encoding, body))
 
     def _answer(self, exchange: Exchange, body: bytes) -> WholeAnswer:
-        call, way = exchange.call, exchange.way
-        format = way.format
-        body = cleaned(body, way.hidden)
+        call, template = exchange.call, exchange.template
+        format = template.format
+        body = cleaned(body, template.hidden)
         answer = scan_answer(format.name, body)
         if answer.error:
-            raise format.decode_stream_error(blotted(body, *way.secrets))
+            raise format.decode_stream_error(blotted(body, *template.secrets))
         if call.envelope.stream:
             raise MalformedAnswer("the provider answered a request for a stream with a whole answer")
         outcome = call.outcome
@@ -246,7 +246,7 @@ class Provider:
         if self._raw_response or (call.options is not None and call.options.raw_response):
             call.raw_response = body
         if call.format is not format:
-            body = cleaned(_translated(body, format, call.format), way.hidden)
+            body = cleaned(_translated(body, format, call.format), template.hidden)
         return WholeAnswer(200, JSON if call.native else (*JSON, *exchange.shown_headers()), body)
 
     # --- everything else ---
@@ -282,8 +282,8 @@ def _translated(body: bytes, provider: Format, client: Format) -> bytes:
         raise MalformedAnswer("the provider's answer cannot be read") from error
 
 
-class Way:
-    """How calls of one kind go out with one key: what is the same for all of them is made once.
+class RequestTemplate:
+    """What is the same for all requests of one kind with one key, made once.
 
     ``prefix`` is the head up to the number of its content-length; ``hidden`` those ``secrets`` that are long enough to
     be looked for in answers.
@@ -305,14 +305,16 @@ class Way:
 class Exchange:
     """One attempt's facts once the head of the answer is there."""
 
-    __slots__ = ("began", "call", "connection", "response", "way")
+    __slots__ = ("began", "call", "connection", "response", "template")
 
-    def __init__(self, call: Call, way: Way, connection: Connection, response: Response, began: float) -> None:
+    def __init__(
+        self, call: Call, template: RequestTemplate, connection: Connection, response: Response, began: float
+    ) -> None:
         self.call = call
-        self.way = way
+        self.template = template
         self.connection = connection
         self.response = response
         self.began = began
 
     def shown_headers(self) -> list[tuple[bytes, bytes]]:
-        return forwarded_headers(self.response, *self.way.secrets)
+        return forwarded_headers(self.response, *self.template.secrets)
