@@ -29,8 +29,13 @@ class HeaderFilterConfig(Strict):
     denylist: list[HeaderName] = []
 
     def allows(self, name: str) -> bool:
-        """``name`` in lower case, without ``x-bf-eh-``."""
-        return not _matches(name, self.denylist) and (not self.allowlist or _matches(name, self.allowlist))
+        """``name`` in lower case, without ``x-bf-eh-``.
+
+        Some servers take an underscore for a hyphen (RFC 3875 section 4.1.18): what is denied is denied in both ways.
+        """
+        if any(_matches(spelled, self.denylist) for spelled in (name, name.replace("_", "-"), name.replace("-", "_"))):
+            return False
+        return not self.allowlist or _matches(name, self.allowlist)
 
 
 def _matches(name: str, patterns: list[HeaderName]) -> bool:

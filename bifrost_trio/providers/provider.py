@@ -103,7 +103,7 @@ class Provider:
         self._raw_request = raw_request
         self._raw_response = raw_response
         self._secrets = tuple(secrets)
-        self._pinned = frozenset(pinned)
+        self._pinned = frozenset(map(as_others_read, pinned))
         self._templates: dict[tuple[Operation, bool, str], RequestTemplate] = {}
 
     async def __call__(self, call: Call, reply: Reply, key: Key) -> WholeAnswer | None:

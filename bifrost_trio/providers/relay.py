@@ -71,6 +71,7 @@ class Relay:
         "_format",
         "_headers",
         "_hidden",
+        "_over",
         "_reply",
         "_scan",
         "_secrets",
@@ -100,6 +101,7 @@ class Relay:
         self._secrets = secrets
         self._hidden = long_secrets(*secrets)
         self._scan = StreamScan(format.name)
+        self._over = 0.0
 
     async def run(self, response: Response, first_output: float, idle: float) -> bytes:
         """Hands the stream on up to its last piece, which is returned: the connection goes home before it is written.
@@ -118,7 +120,7 @@ class Relay:
                             break
                     await self._reply.write(piece)
                 try:
-                    piece = await connection.read_piece(min(idle, REST_LIMIT) if scan.complete else idle, IdleTimeout)
+                    piece = await connection.read_piece(self._limit(idle) if scan.complete else idle, IdleTimeout)
                 except IdleTimeout:
                     if not scan.complete:
                         raise
@@ -133,6 +135,14 @@ class Relay:
             return await self._end(piece)
         finally:
             self._count()
+
+    def _limit(self, idle: float) -> float:
+        """Of a read when nothing is missing but the rest. Raises IdleTimeout for one that has no end."""
+        now = trio.current_time()
+        self._over = self._over or now + REST_LIMIT
+        if now >= self._over:
+            raise IdleTimeout("what followed the stream's last output had no end")
+        return min(idle, self._over - now)
 
     async def _with_the_end(self, piece: bytes) -> bytes:
         """``piece``, which ends with the last event, and what follows: nothing, as a rule, but the end of the body.

@@ -48,7 +48,7 @@ SHOWN_PREFIXES = (b"anthropic-", b"openai-", b"x-ratelimit-")
 def refusal(format: Format, response: Response, body: bytes, *secrets: str) -> ProviderAnswered:
     """The error for an answer whose status is not 2xx. ``secrets`` are blotted out should the provider repeat them."""
     status = response.status
-    if status < 400:
+    if not 400 <= status < 600:
         raise MalformedAnswer(f"the provider answered with status {status}, which is no answer to such a request")
     try:
         body = blotted(decompress(response.header(b"content-encoding"), body, MAX_REFUSAL), *secrets)

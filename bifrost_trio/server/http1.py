@@ -15,10 +15,11 @@ from bifrost_trio.types import Headers
 
 __all__ = ["Http1Connection"]
 
-LINGER_SECONDS = 2.0
-LINGER_BYTES = 1024 * 1024
+LINGER_SECONDS = 5.0
+LINGER_BYTES = 64 * 1024 * 1024
 """How long, and for how much, a connection that ends before its request was read goes on reading: closing at once
-would reset it and take the answer away from the client (RFC 9112 section 9.6)."""
+would reset it and take the answer away from the client (RFC 9112 section 9.6). Some send all of a body before they
+look for an answer."""
 
 _date = (0, (b"date", b""))
 

@@ -16,6 +16,7 @@ from bifrost_trio.sockets import Socket, TlsSocket
 
 __all__ = ["HypercornProtocols"]
 
+END_OF_HEAD = b"\r\n\r\n"
 PREFACE = b"PRI * HTTP/2.0"
 """How HTTP/2 begins where it was not agreed on before (RFC 9113 section 3.4)."""
 
@@ -42,6 +43,9 @@ class HypercornProtocols:
     async def serve(self, socket: Socket, tls: TlsSocket | None, received: bytes) -> None:
         h2 = received.startswith(PREFACE) or (tls is not None and not received)
         if received.startswith(PREFACE) and not self.http2:
+            return
+        if not h2 and received.find(END_OF_HEAD) + len(END_OF_HEAD) != len(received):
+            # A client of WebSocket waits for the answer before it sends anything else (RFC 6455 section 4.1).
             return
         if self._make is None:
             self.load()

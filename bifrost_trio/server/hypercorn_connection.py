@@ -38,10 +38,36 @@ def hypercorn_config(timeouts: Timeouts) -> Config:
     return config
 
 
+class Handshake(H11Protocol):
+    """WebSocket's opening handshake and what follows it. Never a second request: h11 would read it by other rules.
+
+    A client that does not wait for the answer (RFC 6455 section 4.1) gets none: Hypercorn has no place for its frames.
+    """
+
+    _asked = _answered = False
+
+    async def handle(self, event: Event) -> None:
+        if isinstance(event, RawData) and event.data:
+            if self._asked and not self._answered:
+                await self.send(Closed())
+                return
+            self._asked = True
+        await super().handle(event)
+
+    async def stream_send(self, event: Any) -> None:
+        self._answered = True
+        await super().stream_send(event)
+
+    async def _maybe_recycle(self) -> None:
+        await self._close_stream()
+        await self.can_read.set()
+        await self.send(Closed())
+
+
 class HandedConnection(TCPServer):
     """One connection, from the bytes already read to its end. ``drained`` is set when the process drains.
 
-    ``h2``: HTTP/2 from its preface on, else HTTP/1.1 from the head of a request on.
+    ``h2``: HTTP/2 from its preface on, else WebSocket from the head of its handshake on.
     """
 
     def __init__(
@@ -121,7 +147,7 @@ class HandedConnection(TCPServer):
             if self._h2:
                 protocol = GuardedH2(self._asgi, self._timeouts.write, *rest, self.protocol_send)
             else:
-                protocol = H11Protocol(self.app, *rest, self.protocol_send)
+                protocol = Handshake(self.app, *rest, self.protocol_send)
             self.protocol = protocol
             await protocol.initiate()
             await self.idle_task.restart(task_group, self._idle_timeout)

@@ -125,6 +125,7 @@ def timeouts_of(server: ServerConfig) -> Timeouts:
         keep_alive=server.keep_alive_timeout_in_seconds,
         write=server.write_timeout_in_seconds,
         drain=server.drain_timeout_in_seconds,
+        handshake=server.handshake_timeout_in_seconds,
     )
 
 

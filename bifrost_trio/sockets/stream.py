@@ -131,6 +131,19 @@ class Socket:
                 self.ready = True
             return data
 
+    def receive_now(self) -> bytes | None:
+        """What has come, without waiting: None if nothing has, empty at the end. Raises OSError."""
+        if not self.ready:
+            return None
+        self.ready = self.hangup
+        try:
+            data = self._recv(READ_SIZE)
+        except BlockingIOError:
+            self.ready = False
+            return None
+        self.ready = self.ready or len(data) == READ_SIZE
+        return data
+
     def _wait(self, limit: float) -> Awaitable[None]:
         """How a read waits: the one place to change it. Over when bytes, the end or an error may be read.
 

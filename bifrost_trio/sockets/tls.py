@@ -77,8 +77,23 @@ class TlsSocket:
 
     @property
     def stale(self) -> bool:
-        # A TLS 1.3 server sends session tickets after the handshake: bytes, but no reason to drop the connection.
-        return self._inner.hangup
+        if self._inner.hangup:
+            return True
+        if not (self._inner.ready or self._incoming.pending or self._object.pending()):
+            return False
+        # A TLS 1.3 server sends session tickets after the handshake: bytes, but no reason to drop the connection. What
+        # can be read, however, would be taken for the answer to somebody else's request.
+        try:
+            while (data := self._inner.receive_now()) is not None:
+                self._incoming.write(data)
+                if not data:
+                    return True
+            self._object.read(1)
+        except ssl.SSLWantReadError:
+            return False
+        except OSError:
+            return True
+        return True
 
     def arm(self, on_hangup: Callable[[], None]) -> None:
         self._inner.arm(on_hangup)

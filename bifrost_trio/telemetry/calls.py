@@ -9,12 +9,15 @@ from datetime import UTC, datetime
 import msgspec
 
 from bifrost_trio.telemetry.redaction import MASK
-from bifrost_trio.types import Attempt, Call, Usage
+from bifrost_trio.types import Attempt, Call, State, Usage
 
 __all__ = ["CallFacts", "json_line", "take_facts", "text_line", "timestamp"]
 
 LONGEST = 1000
 """Characters of an error message, a model's name or an id in a line: they come from outside and have no other bound."""
+
+CLIENT_CLOSED = 499
+"""The status of a call whose client left before it had any (nginx's word for it)."""
 
 MOST = 32
 """Attempts and dropped parameters in a line."""
@@ -67,7 +70,7 @@ def take_facts(call: Call, seconds: float) -> CallFacts:
         target.model if target is not None else envelope.model,
         envelope.stream,
         call.fallback,
-        outcome.status,
+        outcome.status or (CLIENT_CLOSED if outcome.state is State.CANCELLED else 0),
         outcome.state,
         error.kind if error is not None else None,
         _message(call) if error is not None else None,

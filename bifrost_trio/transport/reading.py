@@ -74,7 +74,7 @@ class BodyBudget:
 
 def check_media_type(request: Request) -> None:
     """JSON or nothing said; a form or a file would be read as something that it is not. Raises UnsupportedMediaType."""
-    if request.header(b"content-encoding") not in (None, b"identity"):
+    if (request.header(b"content-encoding") or b"identity").lower() != b"identity":
         raise UnsupportedMediaType("a compressed body is not supported", param="content-encoding")
     value = request.header(b"content-type")
     if value is None or value == b"application/json":

@@ -159,7 +159,10 @@ class Connection:
         self._sent = True
 
     async def _send_watching(self, rest: memoryview, limit: float, overdue: type[ProviderTimeout]) -> Response | None:
-        """Sends what is left; the answer, should it come before the provider has taken everything (413, 429)."""
+        """Sends what is left; the answer, should it come before the provider has taken everything.
+
+        One that refuses (413, 429) ends the sending; beside any other one it goes on.
+        """
         early: list[Response] = []
         failures: list[ProviderError] = []
         waited, blocked = self.channel.waited, self.channel.blocked
@@ -168,6 +171,8 @@ class Connection:
             async def watch() -> None:
                 try:
                     early.append(await self._read_head(WHILE_SENDING, overdue))
+                    if early[0].status < 400:
+                        return
                 except ProviderError as error:
                     failures.append(error)
                 nursery.cancel_scope.cancel()

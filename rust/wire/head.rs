@@ -178,11 +178,6 @@ impl Framing {
     }
 }
 
-/// Whether a list of tokens has one of them (RFC 9110 section 5.6.1).
-pub(crate) fn lists(value: &[u8], token: &[u8]) -> bool {
-    value.split(|&byte| byte == b',').any(|item| trim(item).eq_ignore_ascii_case(token))
-}
-
 /// The side of the conversation: what its start line looks like, and which fields it acts on.
 pub(crate) trait Side: Default {
     /// Bytes of the longest start line that could be right.

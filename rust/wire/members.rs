@@ -36,12 +36,21 @@ impl Member {
         }
     }
 
+    /// The members that only a plugin or a translation looks into: like those acted on, they must say the same to all.
+    fn content(name: &[u8]) -> Option<(&'static str, u16)> {
+        const NAMES: [&str; 6] = ["messages", "system", "input", "prompt", "tools", "instructions"];
+        let index = NAMES.iter().position(|known| known.as_bytes() == name)?;
+        Some((NAMES[index], 1 << (8 + index)))
+    }
+
     /// The member that a careless reader would take the name for: escapes decoded, letter case folded.
-    fn mistaken(name: &[u8]) -> Option<Self> {
+    fn mistaken(name: &[u8]) -> Option<&'static str> {
         if name.len() > LONGEST_NAME || name.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'_')) {
             return None;
         }
-        Self::named(unescape(name).chars().map(fold).collect::<String>().as_bytes())
+        let plain = unescape(name).chars().map(fold).collect::<String>();
+        let known = Self::named(plain.as_bytes()).map(Self::name);
+        known.or_else(|| Self::content(plain.as_bytes()).map(|(known, _)| known))
     }
 
     fn name(self) -> &'static str {
@@ -56,8 +65,12 @@ impl Member {
     }
 
     fn refused(self, what: &str) -> WireError {
-        WireError::json(format!("{}: {what}", self.name()), Some(Cow::Borrowed(self.name())))
+        refused(self.name(), what)
     }
+}
+
+fn refused(member: &'static str, what: &str) -> WireError {
+    WireError::json(format!("{member}: {what}"), Some(Cow::Borrowed(member)))
 }
 
 /// Unicode's simple case folding, as far as it leads to letters of ASCII: readers that ignore letter case use it.
@@ -77,25 +90,26 @@ pub(super) struct Facts {
     pub(super) fallbacks: Vec<String>,
     pub(super) max_tokens: Option<u64>,
     /// One bit per member.
-    seen: u8,
+    seen: u16,
 }
 
 impl Facts {
     /// What the member means to the gateway, from what stands between the quotes of its name.
     #[inline]
     pub(super) fn name(&mut self, name: &[u8]) -> Result<Option<Member>, WireError> {
-        let Some(member) = Member::named(name) else {
+        let member = Member::named(name);
+        let known = member.map(|member| (member.name(), 1 << member as u16)).or_else(|| Member::content(name));
+        let Some((known, bit)) = known else {
             return match Member::mistaken(name) {
-                Some(member) => Err(member.refused("the name is written in another way")),
+                Some(known) => Err(refused(known, "the name is written in another way")),
                 None => Ok(None),
             };
         };
-        let bit = 1 << member as u8;
         if self.seen & bit != 0 {
-            return Err(member.refused("stands there twice"));
+            return Err(refused(known, "stands there twice"));
         }
         self.seen |= bit;
-        Ok(Some(member))
+        Ok(member)
     }
 
     /// Takes the value, which is valid JSON.

@@ -7,6 +7,7 @@ mod chars;
 pub mod envelope;
 pub mod error;
 mod frames;
+mod handshake;
 mod head;
 mod inbox;
 pub mod json;

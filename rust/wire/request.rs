@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use super::body::{Body, Delimiter, Pieces};
 use super::chars::{is_authority, is_target, is_token_byte};
-use super::head::{Fault, Fields, Framing, HeadParser, Side, lists};
+use super::handshake::{Handshake, begins};
+use super::head::{Fault, Fields, Framing, HeadParser, Side};
 use super::inbox::Inbox;
 use super::target::Target;
 use super::{MAX_TARGET, WireError};
@@ -31,7 +32,7 @@ struct RequestSide {
     minor: u8,
     host: Option<usize>,
     expects: bool,
-    websocket: bool,
+    handshake: Handshake,
     special: bool,
     typed: bool,
     /// Another media type than JSON, a content coding or a web page's origin: all that a call is not expected to have.
@@ -76,7 +77,6 @@ impl Side for RequestSide {
                 }
                 self.expects = true;
             }
-            7 if name.eq_ignore_ascii_case(b"upgrade") => self.websocket |= lists(value, b"websocket"),
             12 if name.eq_ignore_ascii_case(b"content-type") => {
                 if std::mem::replace(&mut self.typed, true) {
                     return Err(Fault::bad("more than one Content-Type"));
@@ -84,7 +84,10 @@ impl Side for RequestSide {
                 self.unusual |= value != b"application/json";
             }
             16 if name.eq_ignore_ascii_case(b"content-encoding") => self.unusual = true,
-            _ => self.special |= is_special(name),
+            _ => {
+                self.handshake.note(name, value);
+                self.special |= is_special(name);
+            }
         }
         Ok(())
     }
@@ -116,11 +119,10 @@ fn version(text: &[u8]) -> Result<u8, Fault> {
 
 /// The fields that the gateway itself or a provider's rules act on.
 fn is_special(name: &[u8]) -> bool {
-    let begins = |prefix: &[u8]| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
     match name[0] | 0x20 {
-        b'x' => begins(b"x-bf-") || name.eq_ignore_ascii_case(b"x-request-id"),
-        b'a' => begins(b"anthropic-"),
-        b'o' => begins(b"openai-"),
+        b'x' => begins(name, b"x-bf-") || name.eq_ignore_ascii_case(b"x-request-id"),
+        b'a' => begins(name, b"anthropic-"),
+        b'o' => begins(name, b"openai-"),
         _ => false,
     }
 }
@@ -187,7 +189,7 @@ impl Request {
         let chunked = framing.chunked;
         let length = if chunked { None } else { Some(framing.content_length.unwrap_or(0)) };
         let has_body = length != Some(0);
-        let websocket = side.websocket && framing.upgrade && side.minor == 1 && !has_body;
+        let websocket = side.handshake.complete() && framing.upgrade && side.minor == 1 && !has_body;
         let mut request = Self {
             method: side.method,
             path: target.path,

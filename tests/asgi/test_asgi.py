@@ -97,6 +97,19 @@ async def test_refusals(
         assert server.upstream.requests == []
 
 
+@pytest.mark.parametrize("second", ["application/json", "text/plain", "", "multipart/form-data"])
+async def test_two_media_types_are_none(second: str, autojump_clock: trio.testing.MockClock) -> None:
+    """Two lines are one value (RFC 9110 section 5.3), and that is not JSON's: whoever guards the gateway may have
+    looked at the other one."""
+    async with served() as server:
+        for name in (b"content-type", b"Content-Type"):
+            exchange = post(server)
+            exchange.scope["headers"].append((name, second.encode()))
+            await exchange.run()
+            assert (exchange.status, exchange.ended) == (415, True)
+        assert server.upstream.requests == []
+
+
 @pytest.mark.parametrize("raw", [True, False])
 async def test_the_path_is_taken_as_it_was_sent(raw: bool, autojump_clock: trio.testing.MockClock) -> None:
     """``raw_path`` is optional (ASGI, "HTTP connection scope")."""

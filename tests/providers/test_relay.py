@@ -251,6 +251,17 @@ async def test_connecting_counts_to_the_first_output(autojump_clock: trio.testin
         assert trio.current_time() == pytest.approx(10.0, abs=0.1)
 
 
+async def test_what_follows_the_last_output_has_an_end(autojump_clock: trio.testing.MockClock) -> None:
+    """A provider that only ever says that it is alive keeps nobody's place."""
+    pings: list[Step] = [Pause(1), COMMENT] * 1000
+    async with bench(streamed([ROLE, *TEXT, STOP, *pings])) as b:
+        await b.attempt(call := make_call("openai/m", stream=True))
+        assert call.outcome.finish_reason == "stop"
+        assert trio.current_time() == pytest.approx(5, abs=0.5)
+        assert b.at_home()
+        assert b.idle == 0
+
+
 async def test_a_preamble_without_end_is_none(autojump_clock: trio.testing.MockClock) -> None:
     filler = b": " + b"x" * 9_998
     frames = [filler + b"\n\n"] * (MAX_HELD // 10_000 + 2)

@@ -142,15 +142,16 @@ async def test_what_a_caller_may_not_say(
 
 
 async def test_the_configured_headers(autojump_clock: trio.testing.MockClock) -> None:
-    network = {"extra_headers": {"X-Team": "a", "OpenAI-Organization": "org"}}
+    network = {"extra_headers": {"X-Team": "a", "X_Unit": "a", "OpenAI-Organization": "org"}}
     async with bench(whole(ANSWER), network=network) as b:
         options = Options()
-        options.extra_headers = [(b"x-team", b"b"), (b"x_team", b"c"), (b"x-mine", b"b")]
+        options.extra_headers = [(b"x-team", b"b"), (b"x_team", b"c"), (b"x_unit", b"c"), (b"x-mine", b"b")]
         await b.attempt(make_call("openai/m"))
         assert (b.sent.header("x-team"), b.sent.header("openai-organization")) == ("a", "org")
         await b.attempt(make_call("openai/m", options=options))
         # The operator's word stands.
         assert (b.sent.header("x-team"), b.sent.header("x_team"), b.sent.header("x-mine")) == ("a", None, "b")
+        assert b.sent.header("x_unit") == "a"
         await b.attempt(make_call("openai/m"))
         assert (b.sent.header("x-team"), b.sent.header("x-mine")) == ("a", None)
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import email.utils
 import re
+import socket
 import time
 
 import pytest
 import trio
 import trio.testing
 
-from bifrost_trio.errors import ConnectionBroken
-from bifrost_trio.server import Timeouts
+from bifrost_trio.errors import ConnectionBroken, GatewayError
+from bifrost_trio.server import Server, Timeouts
+from bifrost_trio.sockets import Poller
 from bifrost_trio.testing import End, Pause, ScriptedUpstream, gateway_in_memory, streamed
+from bifrost_trio.types import Body, Request, Sink
 from tests.server.speaking import CHAT, FRAMES, GET, PATH, answers, post, to_the_end
 
 # --- how long a connection lives --------------------------------------------------------------------------------------
@@ -155,6 +158,44 @@ async def test_pipelined_requests_do_not_keep_others_from_running(autojump_clock
         assert (await other.get("/health")).status == 200
         finished.append("other")
     assert finished == ["other", "pipeline"]
+
+
+class Noting:
+    """An application that answers at once and notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def __call__(self, request: Request, body: Body, sink: Sink) -> None:
+        self.asked.append(request.path)
+        await sink.send(200, [], b"")
+
+    async def refuse(self, error: GatewayError, sink: Sink) -> None:
+        raise AssertionError(error)
+
+
+async def test_few_pipelined_requests_take_turns_with_others(autojump_clock: trio.testing.MockClock) -> None:
+    """Three that came in one read: each answer is no reason to serve the next before other connections' first."""
+    application, poller = Noting(), Poller()
+    server = Server(application, poller)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(poller.run)
+        clients = []
+        for _ in range(2):
+            ours, theirs = socket.socketpair()
+            server.accept(ours, nursery)
+            clients.append(theirs)
+        await trio.testing.wait_all_tasks_blocked()
+        for client, path in zip(clients, (b"/one", b"/two"), strict=True):
+            client.send(b"GET %b HTTP/1.1\r\nhost: g\r\n\r\n" % path * 3)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(application.asked) == 6
+        turns = [set(application.asked[start : start + 2]) for start in (0, 2, 4)]
+        assert turns == [{"/one", "/two"}] * 3
+        for client in clients:
+            assert client.recv(65536).count(b"HTTP/1.1 200 OK\r\n") == 3
+            client.close()
+        nursery.cancel_scope.cancel()
 
 
 async def test_nothing_is_served_behind_a_request_that_closes(autojump_clock: trio.testing.MockClock) -> None:

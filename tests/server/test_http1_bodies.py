@@ -182,7 +182,7 @@ async def test_reading_on_has_an_end_in_time(autojump_clock: trio.testing.MockCl
             while True:
                 await trio.sleep(0.5)
                 await client.send_raw(b"x")
-        assert trio.current_time() - began == pytest.approx(2, abs=0.6)
+        assert trio.current_time() - began == pytest.approx(5, abs=0.6)
         client.hang_up()
         await gateway.quiet()
 
@@ -196,7 +196,7 @@ async def test_reading_on_has_an_end_in_bytes(autojump_clock: trio.testing.MockC
             while True:
                 await client.send_raw(b"x" * 65536)
                 sent += 65536
-        assert 1_000_000 < sent < 2_000_000
+        assert 64 * 2**20 <= sent < 65 * 2**20
         assert trio.current_time() - began < 1
         client.hang_up()
         await gateway.quiet()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import h2.connection
@@ -216,14 +217,43 @@ UPGRADE = (
 )
 
 
-@pytest.mark.parametrize("extra", [b"", b"upgrade: h2c\r\nhttp2-settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"])
-async def test_a_websocket_is_refused(provider: Any, extra: bytes) -> None:
+@pytest.mark.parametrize(
+    "early", [b"", b"\x81\x00", b"GET / HTTP/1.1\r\nhost: g\r\n\r\n"], ids=["", "a frame", "a request"]
+)
+async def test_a_websocket_is_refused(provider: Any, early: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """And its connection is over, whatever the client sent without waiting for the answer."""
     async with serving(provider) as served:
         async with await trio.open_tcp_stream("127.0.0.1", served.port) as stream:
-            await stream.send_all(UPGRADE.replace(b"\r\n\r\n", b"\r\n" + extra + b"\r\n"))
+            await stream.send_all(UPGRADE + early)
+            answer = b""
+            with trio.fail_after(3), suppress(trio.BrokenResourceError):
+                async for piece in stream:
+                    answer += piece
+        if not early:
+            assert answer.startswith(b"HTTP/1.1 403")
+        assert answer.count(b"HTTP/1.1 ") <= 1
+        await until(lambda: served.server.statistics().open == 0)
+    assert not [record for record in caplog.records if record.exc_info and record.levelname != "DEBUG"]
+
+
+NOT_WHOLE: dict[str, tuple[bytes, bytes]] = {
+    "another protocol too": (b"upgrade: websocket", b"upgrade: websocket\r\nupgrade: h2c"),
+    "a list": (b"upgrade: websocket", b"upgrade: h2c, websocket"),
+    "no key": (b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n", b""),
+    "another version": (b"sec-websocket-version: 13", b"sec-websocket-version: 8"),
+}
+
+
+@pytest.mark.parametrize(("part", "instead"), NOT_WHOLE.values(), ids=NOT_WHOLE)
+async def test_what_is_no_whole_handshake_is_an_ordinary_request(provider: Any, part: bytes, instead: bytes) -> None:
+    """So that what follows on its connection is read by the gateway's own strict rules."""
+    async with serving(provider) as served:
+        async with await trio.open_tcp_stream("127.0.0.1", served.port) as stream:
+            await stream.send_all(UPGRADE.replace(part, instead))
             with trio.fail_after(3):
-                answer = b"".join([piece async for piece in stream])
-        assert answer.startswith(b"HTTP/1.1 403" if not extra else b"HTTP/1.1 ")
+                assert (await stream.receive_some()).startswith(b"HTTP/1.1 404")
+                await stream.send_all(b"GET /health HTTP/1.1\r\nhost: g\nfolded: x\r\n\r\n")
+                assert (await stream.receive_some()).startswith(b"HTTP/1.1 400")
         await until(lambda: served.server.statistics().open == 0)
 
 

@@ -89,6 +89,30 @@ async def test_a_client_that_leaves_cancels_the_upstream(
         await until(lambda: served.open_calls == 0)
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("why", ["as asked", "drained", "idle"])
+async def test_the_end_says_that_it_is_one(
+    provider: Any, files: Any, trusting: ssl.SSLContext, version: ssl.TLSVersion, why: str
+) -> None:
+    """A client that minds takes an end without a close_notify for one that somebody else made (RFC 8446 6.1)."""
+    trusting.minimum_version = trusting.maximum_version = version
+    async with serving(provider, Timeouts(keep_alive=0.2 if why == "idle" else 9), server_context(*files)) as served:
+        tcp = await trio.open_tcp_stream("127.0.0.1", served.port)
+        stream = trio.SSLStream(tcp, trusting, server_hostname="127.0.0.1", https_compatible=False)
+        line = b"connection: close\r\n" if why == "as asked" else b""
+        await stream.send_all(b"GET /health HTTP/1.1\r\nhost: g\r\n%b\r\n" % line)
+        answer = b""
+        with trio.fail_after(5):
+            while piece := await stream.receive_some():
+                answer += piece
+                if why == "drained" and answer.endswith(b"}"):
+                    await until(lambda: served.server.statistics().idle == 1)
+                    served.server.drain()
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert answer.endswith(b'{"status":"ok"}')
+        await stream.aclose()
+
+
 async def test_http2_drains(served: Served, provider: Any, trusting: ssl.SSLContext, chat: Any) -> None:
     provider.hold = True
     url = f"https://127.0.0.1:{served.port}"

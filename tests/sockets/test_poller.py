@@ -17,6 +17,7 @@ from bifrost_trio.sockets import Poller, Socket
 from bifrost_trio.sockets.stream import READ_SIZE, READS_WITHOUT_WAIT
 
 FOREVER = 3600.0
+DAY = 86_400.0
 
 
 def descriptors() -> int:
@@ -274,6 +275,51 @@ async def test_the_time_waited_is_told(autojump_clock: trio.testing.MockClock) -
         nursery.start_soon(send_late)
         await socket.receive(FOREVER)
         assert socket.waited == pytest.approx(3, abs=0.01)
+
+
+@pytest.mark.parametrize("how", ["cancelled", "timed out", "closed"])
+async def test_a_wait_for_nothing_is_told_too(how: str, autojump_clock: trio.testing.MockClock) -> None:
+    async with pair() as (socket, _, _), trio.open_nursery() as nursery:
+
+        async def read() -> None:
+            try:
+                await socket.receive(3 if how == "timed out" else FOREVER)
+            except (trio.TooSlowError, trio.ClosedResourceError):
+                pass
+
+        nursery.start_soon(read)
+        await trio.sleep(3 + (how == "timed out"))
+        if how == "closed":
+            socket.close()
+        nursery.cancel_scope.cancel()
+    assert socket.waited == pytest.approx(3, abs=0.1)
+
+
+async def test_a_bucket_does_not_outlive_its_sockets(autojump_clock: trio.testing.MockClock) -> None:
+    """A day is what a reader has while a large request goes out: such buckets would pile up until then."""
+    async with pair() as (first, first_peer, poller):
+        ours, second_peer = stdlib_socket.socketpair()
+        second = Socket(ours, poller)
+        for socket, peer in ((first, first_peer), (second, second_peer)):
+            peer.send(b"x")
+            # Not ready until the set has told: so the read waits, and leaves its deadline behind.
+            assert await socket.receive(DAY) == b"x"
+        assert poller.statistics().buckets == 1
+        first.close()
+        assert poller.statistics().buckets == 1
+        second.close()
+        assert poller.statistics().buckets == 0
+        second_peer.close()
+
+
+async def test_a_nearer_deadline_leaves_no_empty_bucket(autojump_clock: trio.testing.MockClock) -> None:
+    async with pair() as (socket, peer, poller):
+        for limit in (DAY, DAY / 2, 60, 1):
+            peer.send(b"x")
+            assert await socket.receive(limit) == b"x"
+            assert poller.statistics().buckets == 1
+        await trio.sleep(2)
+        assert poller.statistics().buckets == 0
 
 
 async def test_a_full_socket_is_waited_for_and_given_up(autojump_clock: trio.testing.MockClock) -> None:

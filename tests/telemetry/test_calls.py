@@ -79,9 +79,9 @@ def test_a_failure_says_what_it_was(call: Any) -> None:
 def test_a_client_that_left_before_anything_was_known(call: Any) -> None:
     left = call(None, state=State.CANCELLED, status=0, trail=[], headless=True)
     line = json.loads(json_line(facts(left), same))
-    assert (line["state"], line["status"]) == ("cancelled", 0)
+    assert (line["state"], line["status"]) == ("cancelled", 499)
     assert not {"provider", "model", "key", "attempts", "error", "input_tokens"} & line.keys()
-    assert text_line(facts(left), same).startswith(b"2026-02-02T02:40:00.123Z - cancelled chat_completion - 1000.1ms")
+    assert text_line(facts(left), same).startswith(b"2026-02-02T02:40:00.123Z 499 cancelled chat_completion - 1000.1ms")
 
 
 def test_a_line_has_an_end_and_only_one(call: Any) -> None:

@@ -78,6 +78,15 @@ async def test_dropped_params(path: str, stream: bool, autojump_clock: trio.test
         assert set(facts(answer)["dropped-params"].split(", ")) == dropped
 
 
+async def test_no_name_of_a_client_makes_a_header_that_others_refuse(autojump_clock: trio.testing.MockClock) -> None:
+    async with gateway_in_memory() as gateway:
+        body = {**CHAT, "m" * 100_000: 1, "model": "anthropic/" + "m" * 50_000}
+        answer = await gateway.client().post(DROP_IN, body)
+        assert answer.status == 200
+        assert facts(answer)["dropped-params"] == "m" * 1021 + "..."
+        assert sum(map(len, answer.headers.values())) < 8_000
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_an_error(stream: bool, autojump_clock: trio.testing.MockClock) -> None:
     async with gateway_in_memory(None, ScriptedUpstream("status=400")) as gateway:

@@ -81,6 +81,11 @@ FILTERS: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
     "a pattern": ({"allowlist": ["x-*"]}, ["x-trace", "x-other"], ["anything"]),
     "denied alone": ({"denylist": ["x-secret"]}, ["x-trace"], ["x-secret"]),
     "the denial wins": ({"allowlist": ["x-*"], "denylist": ["x-secret*"]}, ["x-trace"], ["x-secret", "x-secrets"]),
+    "denied however it is spelled": (
+        {"denylist": ["x-a-b", "x_c_*"]},
+        ["x_trace"],
+        ["x_a_b", "x-a_b", "x-c-d", "x_c_d"],
+    ),
 }
 
 

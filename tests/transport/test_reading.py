@@ -247,7 +247,9 @@ def test_a_media_type_that_is_refused(value: str) -> None:
     assert (raised.value.status, raised.value.param) == (415, "content-type")
 
 
-@pytest.mark.parametrize(("value", "taken"), [("identity", True), ("gzip", False), ("br", False), ("gzip, br", False)])
+@pytest.mark.parametrize(
+    ("value", "taken"), [("identity", True), ("Identity", True), ("gzip", False), ("br", False), ("gzip, br", False)]
+)
 def test_a_content_coding(value: str, taken: bool) -> None:
     if taken:
         check_media_type(request({"content-encoding": value}))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket as stdlib_socket
+import struct
 from dataclasses import dataclass
 
 import pytest
@@ -19,7 +21,9 @@ from bifrost_trio.errors import (
     TotalTimeout,
 )
 from bifrost_trio.mock.script import Step
+from bifrost_trio.sockets import Poller, Socket
 from bifrost_trio.testing import End, Pause, Script, ScriptedUpstream, in_pieces
+from bifrost_trio.upstream import Dial
 from tests.upstream.peers import POST, Peer, ask, pool_to, request
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n"
@@ -108,6 +112,31 @@ async def test_a_provider_that_takes_it_slowly(autojump_clock: trio.testing.Mock
         assert pool.statistics().idle == 1
 
 
+async def test_reader_and_writer_wait_side_by_side(autojump_clock: trio.testing.MockClock) -> None:
+    """While a large request goes out its answer is already waited for: time that passes once is counted once."""
+    peer = Peer()
+    async with pool_to(peer) as pool, trio.open_nursery() as nursery:
+
+        async def read_slowly() -> None:
+            await trio.testing.wait_all_tasks_blocked()
+            left = len(LARGE)
+            while left:
+                await trio.sleep(5)
+                left -= len(await peer.streams[0].receive_some(400_000))
+            await trio.sleep(3)
+            await peer.streams[0].send_all(SIZED + BODY)
+
+        for _ in range(2):
+            nursery.start_soon(read_slowly)
+            began = trio.current_time()
+            connection, _ = await pool.exchange(LARGE, began, 60)
+            took = trio.current_time() - began
+            assert took > 100
+            assert took - 0.5 <= connection.waited <= took
+            pool.give_back(connection)
+        assert pool.statistics().made == 1
+
+
 REFUSED = b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 5\r\n\r\nlarge"
 
 
@@ -137,6 +166,76 @@ async def test_an_answer_before_the_request_was_taken(
         assert trio.current_time() == pytest.approx(1.0, abs=0.1)
         # Half a request went out on it: nothing else may.
         assert pool.statistics().idle == 0
+
+
+async def test_an_answer_that_begins_while_the_request_is_still_read(autojump_clock: trio.testing.MockClock) -> None:
+    """It is no refusal, so the rest of the request is what the provider waits for."""
+    peer = Peer()
+    async with pool_to(peer) as pool, trio.open_nursery() as nursery:
+
+        async def answer() -> None:
+            await trio.testing.wait_all_tasks_blocked()
+            stream = peer.streams[0]
+            read = len(await stream.receive_some(1000))
+            await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n")
+            while read < len(LARGE):
+                read += len(await stream.receive_some(65536))
+                await trio.sleep(0.01)
+            await stream.send_all(b"read")
+
+        nursery.start_soon(answer)
+        assert await ask(pool, LARGE) == (200, b"read")
+        assert pool.statistics().idle == 1
+
+
+class Hasty(Peer):
+    """A provider that has answered, and takes nothing more, before it is asked."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+        self.dialled = 0
+
+    def dial(self, poller: Poller) -> Dial:
+        async def connect(host: str, port: int, limit: float) -> Socket:
+            self.dialled += 1
+            ours, theirs = over_tcp() if self.how == "resets" else stdlib_socket.socketpair()
+            theirs.send(REFUSED)
+            if self.how == "stops reading":
+                theirs.setblocking(False)
+                theirs.shutdown(stdlib_socket.SHUT_RD)
+                self.streams.append(trio.SocketStream(trio.socket.from_stdlib_socket(theirs)))
+            else:
+                if self.how == "resets":
+                    theirs.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_LINGER, struct.pack("ii", 1, 0))
+                theirs.close()
+            return Socket(ours, poller)
+
+        return connect
+
+
+def over_tcp() -> tuple[stdlib_socket.socket, stdlib_socket.socket]:
+    """Over loopback: only there a peer's reset is what the first send meets."""
+    with stdlib_socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = stdlib_socket.socket()
+        ours.connect(listener.getsockname())
+        theirs, _ = listener.accept()
+    return ours, theirs
+
+
+@pytest.mark.parametrize("how", ["closes", "resets", "stops reading"])
+@pytest.mark.parametrize("data", [POST, LARGE], ids=["small", "large"])
+async def test_an_answer_before_anything_was_sent(
+    how: str, data: bytes, autojump_clock: trio.testing.MockClock
+) -> None:
+    """A provider that is overloaded: the first send fails, and its answer says why."""
+    upstream = Hasty(how)
+    async with pool_to(upstream) as pool:
+        assert await ask(pool, data) == (413, b"large")
+        # Nothing of the request was taken: whatever the answer's head says, the next one goes elsewhere.
+        assert pool.statistics().idle == 0
+        assert await ask(pool, data) == (413, b"large")
+        assert upstream.dialled == 2
 
 
 async def test_a_provider_that_closes_while_it_is_sent_a_large_request(autojump_clock: trio.testing.MockClock) -> None:

@@ -163,6 +163,57 @@ async def test_what_was_idle_for_long_is_not_lent(autojump_clock: trio.testing.M
         assert pool.statistics() == statistics(idle=1, made=4)
 
 
+async def test_its_age_counts_from_when_it_came_back(autojump_clock: trio.testing.MockClock) -> None:
+    """Neither a slow answer nor a client that is slow to read it makes the connection older, or younger."""
+    upstream = ScriptedUpstream(Script([Pause(30), OK]), Script([OK]))
+    async with pool_to(upstream) as pool:
+        connection, response = await pool.exchange(POST, trio.current_time(), 60)
+        await trio.sleep(235)
+        assert await connection.read_whole(response, 60) == b"ok"
+        pool.give_back(connection)
+        assert await ask(pool) == (200, b"ok")
+        assert pool.statistics() == statistics(idle=1, made=1)
+
+
+async def test_what_came_back_from_a_long_exchange_is_not_lent_for_longer(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    upstream = ScriptedUpstream(Script([Pause(30), OK]), Script([OK]))
+    async with pool_to(upstream) as pool:
+        await ask(pool)
+        await trio.sleep(MAX_IDLE + 1)
+        assert await ask(pool) == (200, b"ok")
+        assert pool.statistics() == statistics(idle=1, made=2)
+
+
+async def test_what_breaks_after_the_request_was_taken_is_not_sent_again(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """It was no stale connection: the provider may have done what it was asked (RFC 9110 section 9.2.2)."""
+    upstream = ScriptedUpstream(Script([OK]), Script([Pause(50)], End.CLOSE), Script([OK]))
+    async with pool_to(upstream) as pool:
+        await ask(pool)
+        with pytest.raises(ConnectionBroken):
+            await ask(pool)
+        assert len(upstream.requests) == 2
+        assert pool.statistics() == statistics(made=1)
+
+
+async def test_the_wait_for_a_stale_connection_counts(autojump_clock: trio.testing.MockClock) -> None:
+    """As waiting for the provider, or it would be taken for the gateway's own time; and only once."""
+    upstream = ScriptedUpstream(Script([OK]), Script([Pause(0.75)], End.CLOSE), Script([Pause(2), OK]))
+    async with pool_to(upstream) as pool:
+        await ask(pool)
+        connection, response = await pool.exchange(POST, trio.current_time(), 60)
+        assert pool.statistics().stale_retries == 1
+        assert connection.waited == pytest.approx(2.75, abs=0.1)
+        await connection.read_whole(response, 60)
+        pool.give_back(connection)
+        connection, _ = await pool.exchange(POST, trio.current_time(), 60)
+        assert connection.waited == pytest.approx(2, abs=0.1)
+        pool.give_back(connection)
+
+
 async def test_a_stale_connection_is_retried_once(autojump_clock: trio.testing.MockClock) -> None:
     upstream = ScriptedUpstream(Script([OK]), Script([], End.CLOSE))
     async with pool_to(upstream) as pool:

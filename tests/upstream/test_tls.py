@@ -33,12 +33,16 @@ def certified(*hosts: str, by: trustme.CA = AUTHORITY) -> ssl.SSLContext:
 
 @dataclass
 class TlsServer:
-    """Answers every request with `OK`; ``silent`` and ``plain``: no TLS at all; ``closes``: after each answer."""
+    """Answers every request with `OK`; ``silent`` and ``plain``: no TLS at all; ``closes``: after each answer.
+
+    ``unasked`` follows each answer, after so many seconds.
+    """
 
     context: ssl.SSLContext
     closes: str = ""
     silent: bool = False
     plain: bytes = b""
+    unasked: tuple[float, bytes] = (0.0, b"")
     names: list[str | None] = field(default_factory=list)
     connections: int = 0
 
@@ -64,6 +68,9 @@ class TlsServer:
             try:
                 while await tls.receive_some(65536):
                     await tls.send_all(OK)
+                    await trio.sleep(self.unasked[0])
+                    if self.unasked[1]:
+                        await tls.send_all(self.unasked[1])
                     if self.closes == FAREWELL:
                         await tls.aclose()
                     if self.closes:
@@ -83,6 +90,22 @@ async def pool_to(server: TlsServer, context: ssl.SSLContext, host: str = "api.t
         pool.close()
         assert poller.statistics().sockets == 0
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("after", [0.0, 0.05])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_nobody_gets_what_nobody_asked_for(
+    version: ssl.TLSVersion, after: float, autojump_clock: trio.testing.MockClock
+) -> None:
+    """It would be the answer to the next request, which may be another client's."""
+    context = certified("api.test")
+    context.maximum_version = version
+    server = TlsServer(context, unasked=(after, OK.replace(b"ok", b"no")))
+    async with pool_to(server, client_context(ca_pem=PEM)) as pool:
+        for _ in range(3):
+            assert await ask(pool) == (200, b"ok")
+            await trio.sleep(1)
+        assert server.connections == 3
 
 
 Context = Callable[[], ssl.SSLContext]

@@ -178,7 +178,8 @@ def _() -> None:
 @rule("continue_before_upgrade")
 def _() -> None:
     """RFC 9110 section 7.8: an upgrade has no body here, so that no 100 is ever due before a 101."""
-    upgrade = b"Connection: upgrade\r\nUpgrade: websocket\r\nExpect: 100-continue"
+    handshake = b"Upgrade: websocket\r\nSec-WebSocket-Key: eA==\r\nSec-WebSocket-Version: 13\r\n"
+    upgrade = b"Connection: upgrade\r\n" + handshake + b"Expect: 100-continue"
     request = RequestReader().feed(with_field(upgrade))
     assert request is not None
     assert (request.expect_continue, request.handover is None) == (False, False)

@@ -302,8 +302,9 @@ def test_pipelined_requests_come_one_by_one() -> None:
 
 
 def test_handover_of_a_websocket() -> None:
-    """RFC 6455 section 4.1. An upgrade to h2c, or one with a body, is a request like any other."""
-    upgrade = head(b"Connection: keep-alive, Upgrade", b"Upgrade: websocket")
+    """RFC 6455 section 4.2.1. An upgrade to h2c, one with a body or no whole handshake is a request like any other."""
+    lines = [b"Upgrade: websocket", b"Sec-WebSocket-Key: eA==", b"Sec-WebSocket-Version: 13"]
+    upgrade = head(b"Connection: keep-alive, Upgrade", *lines)
     reader = RequestReader()
     assert reader.feed(b"\r\n" + upgrade[:20]) is None
     read = reader.feed(upgrade[20:] + b"\x81\x00")
@@ -312,7 +313,17 @@ def test_handover_of_a_websocket() -> None:
     assert (read.complete, reader.pending) == (True, False)
     assert request(upgrade.replace(b"websocket", b"h2c"))[0].handover is None
     assert request(upgrade.replace(b"GET", b"PUT"))[0].handover is None
-    assert request(head(b"Upgrade: websocket"))[0].handover is None
+    assert request(head(*lines))[0].handover is None
+    for missing in lines:
+        assert request(upgrade.replace(missing + b"\r\n", b""))[0].handover is None
+    for line, other in (
+        (lines[0], b"Upgrade: h2c, websocket"),
+        (lines[0], lines[0] + b"\r\nUpgrade: h2c"),
+        (lines[1], lines[1] + b"\r\n" + lines[1]),
+        (lines[2], b"Sec-WebSocket-Version: 8"),
+        (lines[2], lines[2] + b"\r\nSec-WebSocket-Extensions: \xe9"),
+    ):
+        assert request(upgrade.replace(line, other))[0].handover is None
 
 
 def test_handover_of_http_2() -> None:
