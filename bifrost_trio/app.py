@@ -154,7 +154,7 @@ class RunningGateway:
         client = config.client
         admission = Admission(client.required_headers, client.allowed_origins, client.allowed_headers)
         transport = Transport(
-            inference, inference_routes(), self._other_routes(models), admission, self.telemetry.refuse
+            inference, inference_routes(), self._other_routes(models), admission, self.telemetry.count_refused
         )
         return Assembly(config, transport, inference, models, attempts, providers, tuple(plugins), chain, self._budget)
 

@@ -22,7 +22,7 @@ from bifrost_trio.formats.codec import DecodeError, decode, encode
 from bifrost_trio.providers.listing import ProviderModel, fetch_models
 from bifrost_trio.providers.quirks import Quirks
 from bifrost_trio.providers.relay import Relay, Translation
-from bifrost_trio.providers.rendering import Auth, as_others_read, render_prefix
+from bifrost_trio.providers.rendering import Auth, hyphenated, render_prefix
 from bifrost_trio.providers.verdicts import (
     MAX_REFUSAL,
     blotted,
@@ -103,7 +103,7 @@ class Provider:
         self._raw_request = raw_request
         self._raw_response = raw_response
         self._secrets = tuple(secrets)
-        self._pinned = frozenset(map(as_others_read, pinned))
+        self._pinned = frozenset(map(hyphenated, pinned))
         self._templates: dict[tuple[Operation, bool, str], RequestTemplate] = {}
 
     async def __call__(self, call: Call, reply: Reply, key: Key) -> WholeAnswer | None:
@@ -177,7 +177,7 @@ class Provider:
                 value = call.head.header(name)
                 if value is not None:
                     headers.append((name, value))
-        return [(name, value) for name, value in headers if as_others_read(name) not in self._pinned]
+        return [(name, value) for name, value in headers if hyphenated(name) not in self._pinned]
 
     # --- the answer ---
 

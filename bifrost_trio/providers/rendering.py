@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bifrost_trio.types import Headers
 
-__all__ = ["Auth", "as_others_read", "render_get", "render_prefix"]
+__all__ = ["Auth", "hyphenated", "render_get", "render_prefix"]
 
 NEVER_FORWARDED = frozenset(
     {
@@ -55,11 +55,11 @@ def render_prefix(
     headers = _own_headers(authority)
     headers[b"content-type"] = b"application/json"
     headers.update(fixed)
-    headers.update((name, value) for name, value in forwarded if as_others_read(name) not in NEVER_FORWARDED)
+    headers.update((name, value) for name, value in forwarded if hyphenated(name) not in NEVER_FORWARDED)
     return _render(b"POST", path, headers, auth, key) + b"content-length: "
 
 
-def as_others_read(name: bytes) -> bytes:
+def hyphenated(name: bytes) -> bytes:
     """Servers that hand headers on as variables (CGI, WSGI) take an underscore for a hyphen (RFC 3875, 4.1.18)."""
     return name.replace(b"_", b"-")
 

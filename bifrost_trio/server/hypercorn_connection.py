@@ -11,7 +11,7 @@ import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError, H11Protocol
+from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
@@ -151,10 +151,7 @@ class HandedConnection(TCPServer):
             self.protocol = protocol
             await protocol.initiate()
             await self.idle_task.restart(task_group, self._idle_timeout)
-            try:
-                await self._read_data()
-            except (H2CProtocolRequiredError, H2ProtocolAssumedError):
-                await protocol.handle(Closed())  # which protocol is spoken was decided before
+            await self._read_data()
             self._over = True
             await self.idle_task.stop()
 

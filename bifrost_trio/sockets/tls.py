@@ -77,6 +77,7 @@ class TlsSocket:
 
     @property
     def stale(self) -> bool:
+        """As `Socket.stale`; takes in what has come, to see whether TLS alone has a use for it."""
         if self._inner.hangup:
             return True
         if not (self._inner.ready or self._incoming.pending or self._object.pending()):

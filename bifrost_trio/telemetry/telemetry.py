@@ -135,7 +135,7 @@ class Telemetry:
         if self._lines is not None and self.log_calls:
             self._log(self._lines, call)
 
-    def refuse(self, path: str, error: GatewayError) -> None:
+    def count_refused(self, path: str, error: GatewayError) -> None:
         """Counts a request that never became a call. Never raises."""
         try:
             self._tally.count_refused(path, error)

@@ -92,21 +92,22 @@ async def test_a_provider_that_takes_nothing(autojump_clock: trio.testing.MockCl
         assert 7.0 <= trio.current_time() <= 7.1
 
 
+async def take_slowly(peer: Peer, every: float, at_once: int, thinks: float) -> None:
+    """Takes some bytes of a large request every few seconds, and answers some seconds after the last of them."""
+    await trio.testing.wait_all_tasks_blocked()
+    left = len(LARGE)
+    while left:
+        await trio.sleep(every)
+        left -= len(await peer.streams[0].receive_some(at_once))
+    await trio.sleep(thinks)
+    await peer.streams[0].send_all(SIZED + BODY)
+
+
 async def test_a_provider_that_takes_it_slowly(autojump_clock: trio.testing.MockClock) -> None:
     """As long as it takes something there is no hurry; the limit of the answer begins behind the request."""
     peer = Peer()
     async with pool_to(peer) as pool, trio.open_nursery() as nursery:
-
-        async def read_slowly() -> None:
-            await trio.testing.wait_all_tasks_blocked()
-            left = len(LARGE)
-            while left:
-                await trio.sleep(0.5)
-                left -= len(await peer.streams[0].receive_some(200_000))
-            await trio.sleep(0.5)
-            await peer.streams[0].send_all(SIZED + BODY)
-
-        nursery.start_soon(read_slowly)
+        nursery.start_soon(take_slowly, peer, 0.5, 200_000, 0.5)
         assert await ask(pool, LARGE, limit=3.0) == (200, BODY)
         assert trio.current_time() > 10
         assert pool.statistics().idle == 1
@@ -116,18 +117,8 @@ async def test_reader_and_writer_wait_side_by_side(autojump_clock: trio.testing.
     """While a large request goes out its answer is already waited for: time that passes once is counted once."""
     peer = Peer()
     async with pool_to(peer) as pool, trio.open_nursery() as nursery:
-
-        async def read_slowly() -> None:
-            await trio.testing.wait_all_tasks_blocked()
-            left = len(LARGE)
-            while left:
-                await trio.sleep(5)
-                left -= len(await peer.streams[0].receive_some(400_000))
-            await trio.sleep(3)
-            await peer.streams[0].send_all(SIZED + BODY)
-
         for _ in range(2):
-            nursery.start_soon(read_slowly)
+            nursery.start_soon(take_slowly, peer, 5, 400_000, 3)
             began = trio.current_time()
             connection, _ = await pool.exchange(LARGE, began, 60)
             took = trio.current_time() - began
