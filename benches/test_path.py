@@ -84,6 +84,10 @@ class Client:
     async def write(self, data: bytes) -> None:
         self.size += len(data)
 
+    def write_now(self, data: bytes) -> bool:
+        self.size += len(data)
+        return True
+
     async def finish(self, trailer: bytes = b"") -> None:
         self.size += len(trailer)
 

@@ -63,6 +63,9 @@ class _Capture:
     async def write(self, data: bytes) -> None:
         self.body += data
 
+    def write_now(self, data: bytes) -> bool:
+        return False
+
     async def finish(self, trailer: bytes = b"") -> None:
         self.body += trailer
 

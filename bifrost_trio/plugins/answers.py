@@ -34,6 +34,9 @@ class _Through:
     async def write(self, data: bytes) -> None:
         await self._reply.write(data)
 
+    def write_now(self, data: bytes) -> bool:
+        return self._reply.write_now(data)
+
     async def finish(self, trailer: bytes = b"") -> None:
         await self._reply.finish(trailer)
 
@@ -82,6 +85,10 @@ class ChunkReply(_Through):
             # Also when an error stands behind them in the same piece.
             if out:
                 await self._reply.write(b"".join(out))
+
+    def write_now(self, data: bytes) -> bool:
+        # A hook may raise with a half of the piece changed; `write` sees to that.
+        return False
 
     async def finish(self, trailer: bytes = b"") -> None:
         out: list[bytes] = []

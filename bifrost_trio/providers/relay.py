@@ -8,6 +8,7 @@ with the first real output in one write.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import trio
 
@@ -42,20 +43,23 @@ BYTES_A_TOKEN = 4
 class Translation:
     """A stream in the provider's format in, the same in the client's format out. One per attempt."""
 
-    __slots__ = ("_decoder", "_encoder", "_events")
+    __slots__ = ("_decoder", "_encoder", "_events", "made")
 
     def __init__(self, provider: Format, client: Format, request: JsonObject) -> None:
         self._events = EventReader()
         self._decoder = provider.stream_decoder()
         self._encoder = client.stream_encoder(request)
+        self.made: list[bytes] = []
+        """Of the last piece; also of one that raised, what stood before."""
 
     def feed(self, piece: bytes) -> bytes:
         """Raises MalformedAnswer, StreamFault."""
         encode = self._encoder.encode
-        out: list[bytes] = []
+        made: list[bytes] = []
+        self.made = made
         for event, data, _ in self._events.feed(piece):
-            out += map(encode, self._decoder.decode(event, data))
-        return b"".join(out)
+            made += map(encode, self._decoder.decode(event, data))
+        return b"".join(made)
 
     def finish(self) -> bytes:
         """Raises ConnectionBroken if the stream is not complete."""
@@ -72,6 +76,7 @@ class Relay:
         "_headers",
         "_hidden",
         "_over",
+        "_piece",
         "_reply",
         "_scan",
         "_secrets",
@@ -102,6 +107,7 @@ class Relay:
         self._hidden = long_secrets(*secrets)
         self._scan = StreamScan(format.name)
         self._over = 0.0
+        self._piece = b""
 
     async def run(self, response: Response, first_output: float, idle: float) -> bytes:
         """Hands the stream on up to its last piece, which is returned: the connection goes home before it is written.
@@ -110,31 +116,54 @@ class Relay:
         """
         try:
             piece = await self._hold_back(response.body, first_output)
-            connection, scan, translation = self._connection, self._scan, self._translation
-            reader = connection.reader
+            reader = self._connection.reader
             while not reader.body_complete:
                 if piece:
-                    if translation is None and piece.endswith(LAST_EVENTS):
+                    if self._translation is None and piece.endswith(LAST_EVENTS):
                         piece = await self._with_the_end(piece)
-                        if connection.reader.body_complete:
+                        if self._connection.reader.body_complete:
                             break
                     await self._reply.write(piece)
+                    if self._translation is not None and len(piece) >= MANY_BYTES:
+                        await trio.lowlevel.checkpoint()
                 try:
-                    piece = await connection.read_piece(self._limit(idle) if scan.complete else idle, IdleTimeout)
+                    piece = await self._next(idle)
                 except IdleTimeout:
-                    if not scan.complete:
+                    if not self._scan.complete:
                         raise
                     # Nothing is missing but the end of the body, which a provider that keeps the connection may forget.
                     return await self._end(b"")
-                if piece:
-                    piece = cleaned(piece, self._hidden)
-                    if scan.feed(piece) and scan.error is not None:
-                        await self._fault(piece)
-                    if translation is not None:
-                        piece = await self._translated(translation, piece)
             return await self._end(piece)
         finally:
             self._count()
+
+    async def _next(self, idle: float) -> bytes:
+        """Hands on what needs nothing else, without waking this task; the first piece that does is returned, read
+        along and translated. Empty: the body's end came alone."""
+        self._piece = b""
+        await self._connection.pull(self._take, self._limit(idle) if self._scan.complete else idle)
+        if self._scan.error is not None:
+            await self._fault(self._piece)
+        return self._piece
+
+    def _take(self, piece: bytes) -> bool:
+        """Called as bytes come (see `Connection.pull`): whether the piece was handed on, and the next one is wanted."""
+        self._piece = piece = cleaned(piece, self._hidden)
+        scan = self._scan
+        scan.feed(piece)
+        if scan.error is not None:
+            return False
+        if self._translation is not None:
+            self._piece = piece = self._translated(self._translation, piece)
+            if not piece:
+                return True
+            if len(piece) >= MANY_BYTES:
+                return False
+        # What comes when all is said has limits of its own, and the last piece goes out after the connection is home.
+        if scan.complete or self._connection.reader.body_complete or not self._reply.write_now(piece):
+            return False
+        self._piece = b""
+        return True
 
     def _limit(self, idle: float) -> float:
         """Of a read when nothing is missing but the rest. Raises IdleTimeout for one that has no end."""
@@ -184,9 +213,11 @@ class Relay:
                 if scan.error is not None:
                     raise self._fault_of(scan.error)
                 size += len(piece)
-                held.append(piece if self._translation is None else await self._translated(self._translation, piece))
+                held.append(piece if self._translation is None else self._translated(self._translation, piece))
                 if scan.output or size > MAX_HELD:
                     break
+                if self._translation is not None and len(piece) >= MANY_BYTES:
+                    await trio.lowlevel.checkpoint()
             if connection.reader.body_complete:
                 if not scan.complete:
                     raise ConnectionBroken("the provider's stream ended before it was complete")
@@ -198,15 +229,13 @@ class Relay:
         await self._reply.start(200, self._headers)
         return b"".join(held)
 
-    async def _translated(self, translation: Translation, piece: bytes) -> bytes:
+    def _translated(self, translation: Translation, piece: bytes) -> bytes:
         # Again: what stood behind escapes does so no more.
-        translated = cleaned(translation.feed(piece), self._hidden)
-        if len(piece) >= MANY_BYTES:
-            await trio.lowlevel.checkpoint()
-        return translated
+        return cleaned(translation.feed(piece), self._hidden)
 
     async def _fault(self, piece: bytes) -> None:
-        """An error frame after the commit: the client that speaks the provider's format gets it as it came."""
+        """An error frame after the commit: the client that speaks the provider's format gets it as it came, any other
+        what stood before it."""
         assert self._scan.error is not None
         fault = self._fault_of(self._scan.error)
         # A secret behind escapes cannot be blotted out of a piece: the client is told in the gateway's words then.
@@ -214,6 +243,11 @@ class Relay:
         if self._translation is None and self._scan.boundary and plain:
             await self._reply.write(blotted(piece, *self._secrets))
             fault.told = True
+        if self._translation is not None:
+            with suppress(ProviderError):
+                self._translation.feed(piece)
+            if before := cleaned(b"".join(self._translation.made), self._hidden):
+                await self._reply.write(before)
         raise fault
 
     def _fault_of(self, frame: bytes) -> StreamFault:

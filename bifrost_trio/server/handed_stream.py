@@ -82,7 +82,7 @@ class HandedStream:
         if self._tls is not None:
             self._tls.say_end()
         with contextlib.suppress(OSError):
-            self._socket.sock.shutdown(stdlib_socket.SHUT_WR)
+            self._socket.end()
 
     async def linger(self) -> None:
         """Reads on and throws away until the client has closed its side, too."""

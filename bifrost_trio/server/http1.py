@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from email.utils import formatdate
 
@@ -92,8 +93,14 @@ class Http1Connection:
                 elif not self._reader.body_complete:
                     await self._linger()
                 if self.draining or not (self._keep_alive and self._answered):
+                    await self._drain()
                     break
         return None
+
+    async def _drain(self) -> None:
+        """The last answer leaves before the connection is closed."""
+        with contextlib.suppress(OSError, trio.TooSlowError, trio.ClosedResourceError):
+            await self._channel.drain(self._timeouts.write)
 
     def drain(self) -> None:
         """No further request on this connection; one that waits for its next request ends now."""
@@ -218,6 +225,14 @@ class Http1Connection:
     async def write(self, data: bytes) -> None:
         if data and not self._head:
             await self._write(self._take_unsent() + (render_chunk(data) if self._chunked else data))
+
+    def write_now(self, data: bytes) -> bool:
+        if self._unsent or self._head or not self._chunked:
+            return False
+        try:
+            return self._channel.offer(render_chunk(data))
+        except (OSError, trio.ClosedResourceError):
+            return False
 
     async def finish(self, trailer: bytes = b"") -> None:
         last = b""

@@ -2,15 +2,18 @@
 
 | file | what |
 |---|---|
-| `poller` | one edge-triggered epoll set and one sweep of deadlines for the whole process |
+| `poller` | one edge-triggered epoll set for the whole process, looked at and written from once a turn |
+| `deadlines` | until when those who read will wait: one sweep for all |
+| `channel` | what may be done with a connection, encrypted or not |
 | `stream` | a connected socket: how a read waits is `Socket._wait`, one replaceable function |
 | `tls` | the same surface over TLS |
 | `listener` | listening sockets and accepting from them |
 """
 
+from bifrost_trio.sockets.channel import Channel, Take
 from bifrost_trio.sockets.listener import Room, accept_from, listen
 from bifrost_trio.sockets.poller import Poller, PollerStatistics
-from bifrost_trio.sockets.stream import Channel, Socket, connect
+from bifrost_trio.sockets.stream import Socket, connect
 from bifrost_trio.sockets.tls import TlsSocket, client_context, server_context
 
 __all__ = [
@@ -19,6 +22,7 @@ __all__ = [
     "PollerStatistics",
     "Room",
     "Socket",
+    "Take",
     "TlsSocket",
     "accept_from",
     "client_context",

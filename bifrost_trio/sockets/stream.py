@@ -3,51 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import socket as stdlib_socket
 import struct
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 import outcome
 import trio
 from trio.lowlevel import Abort, current_task, wait_task_rescheduled
 
-from bifrost_trio.sockets.poller import BUCKET_SECONDS, Poller
+from bifrost_trio.sockets.channel import Take
+from bifrost_trio.sockets.deadlines import BUCKET_SECONDS
+from bifrost_trio.sockets.poller import Poller
 
-__all__ = ["READ_SIZE", "Channel", "Socket", "connect"]
+__all__ = ["READ_SIZE", "Socket", "connect"]
 
 READ_SIZE = 65536
 """Bytes asked for in one read: a whole small request, and few system calls for a large one."""
+
+SENT_LATER = 64 * 1024
+"""Bytes that may wait for the end of the turn. More than that goes to the kernel at once: a peer that is woken by it
+has something to do for a while."""
 
 READS_WITHOUT_WAIT = 16
 """After so many reads that found bytes waiting, the task lets others run (rule 7 of `poller`)."""
 
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER on, zero seconds: closing sends RST instead of FIN."""
-
-
-class Channel(Protocol):
-    """What a `Socket` and a `TlsSocket` have in common."""
-
-    on_hangup: Callable[[], None] | None
-
-    @property
-    def hangup(self) -> bool: ...
-    @property
-    def waited(self) -> float: ...
-    @property
-    def blocked(self) -> float: ...
-    @property
-    def stale(self) -> bool: ...
-    async def receive(self, limit: float) -> bytes: ...
-    async def send(self, data: bytes, limit: float) -> None: ...
-    def begin_send(self, data: bytes) -> memoryview | None: ...
-    async def finish_send(self, rest: memoryview, limit: float) -> None: ...
-    def send_now(self, data: bytes) -> int: ...
-    def arm(self, on_hangup: Callable[[], None]) -> None: ...
-    def close(self) -> None: ...
-    def reset(self) -> None: ...
 
 
 class Socket:
@@ -59,11 +42,15 @@ class Socket:
     """
 
     __slots__ = (
+        "_limit",
         "_poller",
         "_reads",
         "_recv",
+        "_satisfied",
         "_send",
         "_sock",
+        "_unsent",
+        "_watched",
         "blocked",
         "bucket",
         "deadline",
@@ -71,6 +58,7 @@ class Socket:
         "hangup",
         "on_hangup",
         "ready",
+        "take",
         "waited",
         "waiter",
         "waits_since",
@@ -86,8 +74,13 @@ class Socket:
         self._recv = sock.recv
         self._send = sock.send
         self._reads = 0
+        self._unsent: bytes | memoryview = b""
+        self._watched = False
         self.fd = sock.fileno()
         self.ready = False
+        self.take: Take | None = None
+        self._limit = 0.0
+        self._satisfied = False
         self.hangup = False
         self.on_hangup: Callable[[], None] | None = None
         self.waited = 0.0
@@ -131,6 +124,55 @@ class Socket:
                 self.ready = True
             return data
 
+    async def pull(self, take: Take, limit: float) -> None:
+        """Gives each piece that comes to ``take``, empty at the end, until that wants no more.
+
+        While this task waits the poller does it in its place: bytes that are only passed on wake no task.
+        ``limit`` is in seconds from piece to piece. Raises what `receive` and ``take`` raise.
+        """
+        pumped = self._poller.edge_triggered
+        while True:
+            if self.ready or not pumped:
+                if not take(await self.receive(limit)):
+                    return
+                continue
+            self._reads = 0
+            self._limit = limit
+            self._satisfied = False
+            self.take = take
+            try:
+                await self._wait(limit)
+                if self._satisfied:
+                    return
+            finally:
+                self.take = None
+
+    def pump(self, now: float) -> bool:
+        """Reads what came for ``take``; whether that was all, and the reader goes on waiting."""
+        take = self.take
+        assert take is not None
+        try:
+            for _ in range(READS_WITHOUT_WAIT):
+                self.ready = self.hangup
+                data = self._recv(READ_SIZE)
+                self.ready = self.ready or len(data) == READ_SIZE
+                if not take(data):
+                    self._satisfied = True
+                    return False
+                if not self.ready:
+                    break
+            else:
+                return False
+        except BlockingIOError:
+            self.ready = False
+        except Exception as error:
+            self.wake(outcome.Error(error))
+            return True
+        self.waited += now - self.waits_since
+        self.waits_since = now
+        self.deadline = now + self._limit
+        return True
+
     def receive_now(self) -> bytes | None:
         """What has come, without waiting: None if nothing has, empty at the end. Raises OSError."""
         if not self.ready:
@@ -160,7 +202,7 @@ class Socket:
         self.waits_since = began = poller.clock()
         self.deadline = deadline = began + limit
         if not self.bucket or deadline < (self.bucket - 1) * BUCKET_SECONDS:
-            poller.schedule(self)
+            poller.deadlines.schedule(self)
         return wait_task_rescheduled(self._abort)  # noqa: ASYNC105
 
     async def _wait_by_trio(self, limit: float) -> None:
@@ -185,24 +227,54 @@ class Socket:
             trio.lowlevel.reschedule(waiter, result)
 
     async def send(self, data: bytes, limit: float) -> None:
-        """Hands all bytes to the kernel; waits, at most ``limit`` seconds without progress, only if it is full.
+        """Sends all bytes; waits, at most ``limit`` seconds without progress, only if the kernel is full.
 
-        Nothing else runs between the kernel's taking of the last byte and the return.
         Raises `trio.TooSlowError`, OSError, `trio.ClosedResourceError`.
         """
         if rest := self.begin_send(data):
             await self.finish_send(rest, limit)
 
     def begin_send(self, data: bytes) -> memoryview | None:
-        """What the kernel does not take at once, for `finish_send`; as good as always None. Raises OSError.
+        """Sends at the end of the turn, at once if it is much. What the kernel has no room for is returned, for
+        `finish_send`; as good as always None.
 
+        Raises OSError. Of what goes out later a failure is told as a hang-up, to whoever reads or is armed.
         The two halves of `send`, for the path that has a coroutine less to pay for.
         """
-        try:
-            sent = self._send(data)
-        except BlockingIOError:
-            sent = 0
+        if self.fd < 0:
+            raise OSError(errno.EBADF, "this socket was closed")
+        unsent = self._unsent
+        if unsent:
+            self._unsent = b""
+            data = b"".join((unsent, data))
+            if self._watched:
+                self._watch_room(False)
+                return memoryview(data)
+        poller = self._poller
+        if len(data) <= SENT_LATER and poller.crowded:
+            self._unsent = data
+            if not unsent:
+                poller.written.append(self)
+            return None
+        sent = self.send_now(data)
         return memoryview(data)[sent:] if sent < len(data) else None
+
+    @property
+    def full(self) -> bool:
+        """Whether the kernel has had no room for what was written."""
+        return self._watched
+
+    def offer(self, data: bytes) -> bool:
+        """Takes all of it, to be sent without anybody waiting for that; False, and nothing, while the kernel is full.
+
+        Raises OSError.
+        """
+        if self._watched:
+            return False
+        if rest := self.begin_send(data):
+            self._unsent = rest
+            self._watch_room(True)
+        return True
 
     async def finish_send(self, rest: memoryview, limit: float) -> None:
         while rest:
@@ -212,15 +284,56 @@ class Socket:
                     await trio.lowlevel.wait_writable(self._sock)
             finally:
                 self.blocked += trio.current_time() - began
-            with contextlib.suppress(BlockingIOError):
-                rest = rest[self._send(rest) :]
+            rest = rest[self.send_now(rest) :]
 
-    def send_now(self, data: bytes) -> int:
+    async def drain(self, limit: float) -> None:
+        """Waits until the kernel has everything that was written, or the peer has hung up. Raises `trio.TooSlowError`
+        after ``limit`` seconds without progress."""
+        self.flush()
+        while self._unsent:
+            with trio.fail_after(limit):
+                await trio.lowlevel.wait_writable(self._sock)
+            self.flush()
+
+    def send_now(self, data: bytes | memoryview) -> int:
         """Hands over what the kernel takes without waiting, and says how many bytes that were. Raises OSError."""
+        if self._unsent:
+            self.flush()
+            if self._unsent:
+                return 0
         try:
             return self._send(data)
         except BlockingIOError:
             return 0
+
+    def flush(self) -> None:
+        """Hands to the kernel what was written, as far as it has room; for the rest the poller calls again. Never
+        raises: a peer that is gone has hung up."""
+        data = self._unsent
+        if not data:
+            return
+        try:
+            sent = self._send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._unsent = b""
+            self._hang_up()
+            return
+        self._unsent = data = memoryview(data)[sent:] if sent < len(data) else b""
+        self._watch_room(bool(data))
+
+    def _watch_room(self, wanted: bool) -> None:
+        if wanted is not self._watched:
+            self._watched = wanted
+            self._poller.watch_room(self, wanted)
+
+    def _hang_up(self) -> None:
+        self.hangup = self.ready = True
+        if self.waiter is not None:
+            self.wake(outcome.Value(None))
+        elif self.on_hangup is not None:
+            self.on_hangup()
 
     def arm(self, on_hangup: Callable[[], None]) -> None:
         """From now on a hang-up calls ``on_hangup``; at once, if it has already come."""
@@ -228,9 +341,18 @@ class Socket:
         if self.hangup:
             on_hangup()
 
+    def end(self) -> None:
+        """Says that nothing more will be sent; reading goes on. Raises OSError."""
+        self.flush()
+        self._sock.shutdown(stdlib_socket.SHUT_WR)
+
     def close(self) -> None:
         if self.fd < 0:
             return
+        if self._unsent:
+            with contextlib.suppress(OSError):
+                self._send(self._unsent)
+            self._unsent = b""
         self.wake(outcome.Error(trio.ClosedResourceError("this socket was closed")))
         trio.lowlevel.notify_closing(self._sock)
         self._poller.unregister(self)
@@ -240,6 +362,7 @@ class Socket:
     def reset(self) -> None:
         """Closes so that the peer sees an error instead of an end: nobody takes a half answer for a whole one."""
         if self.fd >= 0:
+            self._unsent = b""
             with contextlib.suppress(OSError):
                 self._sock.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_LINGER, _RESET)
             self.close()

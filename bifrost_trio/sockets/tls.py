@@ -9,6 +9,7 @@ from pathlib import Path
 
 import trio
 
+from bifrost_trio.sockets.channel import Take
 from bifrost_trio.sockets.stream import READ_SIZE, Socket
 
 __all__ = ["TlsSocket", "client_context", "server_context"]
@@ -128,6 +129,16 @@ class TlsSocket:
             except ssl.SSLZeroReturnError:
                 return b""
 
+    async def pull(self, take: Take, limit: float) -> None:
+        while take(await self.receive(limit)):
+            pass
+
+    def offer(self, data: bytes) -> bool:
+        if self._inner.full or self._within_record:
+            return False
+        self._object.write(data)
+        return self._inner.offer(self._outgoing.read())
+
     async def send(self, data: bytes, limit: float) -> None:
         if rest := self.begin_send(data):
             await self.finish_send(rest, limit)
@@ -142,6 +153,9 @@ class TlsSocket:
     async def finish_send(self, rest: memoryview, limit: float) -> None:
         await self._inner.finish_send(rest, limit)
         self._within_record = False
+
+    async def drain(self, limit: float) -> None:
+        await self._inner.drain(limit)
 
     def send_now(self, data: bytes) -> int:
         """Takes everything: what the kernel has no room for is part of a record, and goes out before all else."""

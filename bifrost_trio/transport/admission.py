@@ -98,6 +98,9 @@ class CorsSink:
     async def write(self, data: bytes) -> None:
         await self._sink.write(data)
 
+    def write_now(self, data: bytes) -> bool:
+        return self._sink.write_now(data)
+
     async def finish(self, trailer: bytes = b"") -> None:
         await self._sink.finish(trailer)
 

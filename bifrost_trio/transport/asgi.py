@@ -111,6 +111,9 @@ class AsgiExchange:
     async def write(self, data: bytes) -> None:
         await self._say({"type": "http.response.body", "body": data, "more_body": True})
 
+    def write_now(self, data: bytes) -> bool:
+        return False
+
     async def finish(self, trailer: bytes = b"") -> None:
         self.ending = True
         await self._say({"type": "http.response.body", "body": trailer, "more_body": False})

@@ -84,6 +84,13 @@ class ClientReply:
         self._last = data if len(data) > 2 else (self._last + data)[-3:]
         await self.sink.write(data)
 
+    def write_now(self, data: bytes) -> bool:
+        if not self.sink.write_now(data):
+            return False
+        self._call.outcome.bytes_out += len(data)
+        self._last = data if len(data) > 2 else (self._last + data)[-3:]
+        return True
+
     async def finish(self, trailer: bytes = b"") -> None:
         self._call.outcome.bytes_out += len(trailer)
         await self.sink.finish(trailer)

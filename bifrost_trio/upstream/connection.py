@@ -17,7 +17,7 @@ from bifrost_trio.errors import (
     ProviderTimeout,
     TotalTimeout,
 )
-from bifrost_trio.sockets import Channel
+from bifrost_trio.sockets import Channel, Take
 
 __all__ = ["MAX_ANSWER", "Connection", "TimeLimits"]
 
@@ -43,7 +43,7 @@ class TimeLimits:
 class Connection:
     """A connection and the parser of its answers. One exchange at a time; closed after any error."""
 
-    __slots__ = ("_sent", "_waited_before", "channel", "exchanges", "idle_since", "reader", "setup_seconds")
+    __slots__ = ("_sent", "_take", "_waited_before", "channel", "exchanges", "idle_since", "reader", "setup_seconds")
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
@@ -53,6 +53,7 @@ class Connection:
         self.setup_seconds = 0.0
         """What it took to connect: the name, TCP, TLS; in the place of a stale one, with the wait for that."""
         self._sent = True
+        self._take: Take = bool
         self._waited_before = 0.0
 
     def exchange(
@@ -140,6 +141,32 @@ class Connection:
             if piece:
                 return piece
         return b""
+
+    async def pull(self, take: Take, limit: float) -> None:
+        """Gives each piece of the body to ``take``, until that wants no more or the body is complete.
+
+        ``limit`` is in seconds from read to read. Raises as `exchange` does, IdleTimeout, and what ``take`` raises,
+        which must be no OSError.
+        """
+        if self.reader.body_complete:
+            return
+        self._take = take
+        try:
+            await self.channel.pull(self._received, limit)
+        except (OSError, trio.TooSlowError) as error:
+            raise _failure(error, IdleTimeout) from error
+        finally:
+            self._take = bool
+
+    def _received(self, data: bytes) -> bool:
+        reader = self.reader
+        if not data:
+            reader.end()
+            return False
+        piece = reader.feed_body(data)
+        if piece and not self._take(piece):
+            return False
+        return not reader.body_complete
 
     async def _send_rest(self, rest: memoryview, limit: float, overdue: type[ProviderTimeout]) -> Response:
         """The exchange of a request that is larger than what the kernel took at once."""

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import socket as stdlib_socket
 import struct
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 
 import outcome
 import pytest
 import trio
 import trio.testing
 
-from bifrost_trio.sockets import Poller, Socket
+from bifrost_trio.sockets import Socket
 from bifrost_trio.sockets.stream import READ_SIZE, READS_WITHOUT_WAIT
+from tests.sockets.pairs import over_tcp, pair
 
 FOREVER = 3600.0
 DAY = 86_400.0
@@ -22,37 +21,6 @@ DAY = 86_400.0
 
 def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
-
-
-Sockets = tuple[stdlib_socket.socket, stdlib_socket.socket]
-
-
-def over_tcp() -> Sockets:
-    """Over loopback: only there a peer can reset."""
-    with stdlib_socket.create_server(("127.0.0.1", 0)) as listener:
-        theirs = stdlib_socket.socket()
-        theirs.connect(listener.getsockname())
-        ours, _ = listener.accept()
-    return ours, theirs
-
-
-@asynccontextmanager
-async def pair(
-    connected: Callable[[], Sockets] = stdlib_socket.socketpair,
-) -> AsyncIterator[tuple[Socket, stdlib_socket.socket, Poller]]:
-    """A socket in the set, its peer outside of it, and the set."""
-    poller = Poller()
-    ours, theirs = connected()
-    theirs.setblocking(False)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(poller.run)
-        socket = Socket(ours, poller)
-        try:
-            yield socket, theirs, poller
-        finally:
-            socket.close()
-            theirs.close()
-            nursery.cancel_scope.cancel()
 
 
 async def test_a_read_waits_for_bytes_and_gets_them(autojump_clock: trio.testing.MockClock) -> None:

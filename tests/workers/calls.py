@@ -92,6 +92,9 @@ class Kept:
         assert self.state == "started"
         self.writes.append(data)
 
+    def write_now(self, data: bytes) -> bool:
+        return False
+
     async def finish(self, trailer: bytes = b"") -> None:
         assert self.state == "started"
         self.state = "finished"

@@ -1,0 +1,43 @@
+"""A socket in a poller's set, and its peer outside of it."""
+
+from __future__ import annotations
+
+import socket as stdlib_socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import trio
+
+from bifrost_trio.sockets import Poller, Socket
+
+__all__ = ["over_tcp", "pair"]
+
+Sockets = tuple[stdlib_socket.socket, stdlib_socket.socket]
+
+
+def over_tcp() -> Sockets:
+    """Over loopback: only there a peer can reset."""
+    with stdlib_socket.create_server(("127.0.0.1", 0)) as listener:
+        theirs = stdlib_socket.socket()
+        theirs.connect(listener.getsockname())
+        ours, _ = listener.accept()
+    return ours, theirs
+
+
+@asynccontextmanager
+async def pair(
+    connected: Callable[[], Sockets] = stdlib_socket.socketpair,
+) -> AsyncIterator[tuple[Socket, stdlib_socket.socket, Poller]]:
+    """A socket in the set, its peer outside of it, and the set."""
+    poller = Poller()
+    ours, theirs = connected()
+    theirs.setblocking(False)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(poller.run)
+        socket = Socket(ours, poller)
+        try:
+            yield socket, theirs, poller
+        finally:
+            socket.close()
+            theirs.close()
+            nursery.cancel_scope.cancel()
