@@ -257,6 +257,30 @@ async def test_bodies_share_their_memory(autojump_clock: trio.testing.MockClock)
         assert gateway.running.assembly.budget.statistics().in_flight == 0
 
 
+async def test_large_bodies_that_came_whole_count_too(autojump_clock: trio.testing.MockClock) -> None:
+    """Of those that come in one read only small ones are left out, as there is at most one a connection."""
+    settings = {**SETTINGS, "server": {"memory_budget_in_mb": 1}}
+    body = json.dumps({**CHAT, "user": "u" * 120_000}).encode()
+    statuses: list[int] = []
+    async with gateway_in_memory(settings, ScriptedUpstream(MockProvider("delay=9"))) as gateway:
+
+        async def ask() -> None:
+            client = gateway.client()
+            await client.send_raw(BIG % len(body) + body)
+            statuses.append((await client.read_answer()).status)
+            client.hang_up()
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(12):
+                nursery.start_soon(ask)
+            await trio.sleep(1)
+            assert gateway.running.assembly.budget.statistics().in_flight == 8 * len(body)
+            assert statuses == [503] * 4
+        await gateway.quiet()
+        assert gateway.running.assembly.budget.statistics().in_flight == 0
+    assert sorted(statuses) == [200] * 8 + [503] * 4
+
+
 async def test_promises_take_no_memory(autojump_clock: trio.testing.MockClock) -> None:
     """Those who declare large bodies and send a byte now and then stand in nobody's way, and not for long."""
     async with gateway_in_memory(SETTINGS, ScriptedUpstream(MockProvider())) as gateway, trio.open_nursery() as nursery:

@@ -19,7 +19,7 @@ from bifrost_trio.sockets.poller import Poller
 
 __all__ = ["READ_SIZE", "Socket", "connect"]
 
-READ_SIZE = 65536
+READ_SIZE = 256 * 1024
 """Bytes asked for in one read: a whole small request, and few system calls for a large one."""
 
 SENT_LATER = 64 * 1024

@@ -13,7 +13,7 @@ from bifrost_trio.errors import BodyTooLarge, ClientLeft, GatewayError, InvalidF
 from bifrost_trio.transport.failures import answer_error, as_gateway_error
 from bifrost_trio.transport.heartbeat import Heartbeat
 from bifrost_trio.transport.options import HeaderFilter, read_options
-from bifrost_trio.transport.reading import BodyBudget, Reading, check_media_type
+from bifrost_trio.transport.reading import UNCOUNTED, BodyBudget, Reading, check_media_type
 from bifrost_trio.transport.reply import ClientReply
 from bifrost_trio.transport.routes import InferenceRoute
 from bifrost_trio.types import Body, Call, Operation, Request, Sink, State, Station
@@ -70,7 +70,19 @@ class Inference:
         data = request.body
         if len(data) > self._budget.largest:
             raise BodyTooLarge(f"the body is larger than {self._budget.largest} bytes", code="body_too_large")
-        return self._serve(route, request, data, scan(data), sink, accepted_at)
+        if len(data) <= UNCOUNTED:
+            return self._serve(route, request, data, scan(data), sink, accepted_at)
+        return self._serve_counted(route, request, data, sink, accepted_at)
+
+    async def _serve_counted(
+        self, route: InferenceRoute, request: Request, data: bytes, sink: Sink, accepted_at: float
+    ) -> None:
+        """Raises MemoryFull."""
+        self._budget.reserve(len(data))
+        try:
+            await self._serve(route, request, data, scan(data), sink, accepted_at)
+        finally:
+            self._budget.release(len(data))
 
     async def _read(self, route: InferenceRoute, request: Request, body: Body, sink: Sink, accepted_at: float) -> None:
         reading = Reading(self._budget)

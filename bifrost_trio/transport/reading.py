@@ -10,10 +10,13 @@ from bifrost_trio._wire import Envelope, Scanner
 from bifrost_trio.errors import BodyTooLarge, MemoryFull, RequestTimeout, UnsupportedMediaType
 from bifrost_trio.types import Body, Request
 
-__all__ = ["BodyBudget", "BodyStatistics", "Reading", "check_media_type"]
+__all__ = ["UNCOUNTED", "BodyBudget", "BodyStatistics", "Reading", "check_media_type"]
 
 SCANNED_AT_ONCE = 1024 * 1024
 """Bytes scanned without letting other calls run: less than a millisecond."""
+
+UNCOUNTED = 64 * 1024
+"""Bytes of a body that came whole with its head and is not counted: a connection holds at most one."""
 
 AHEAD = 256 * 1024
 """Bytes of the budget that a body may hold beyond those that have come: what a few reads bring. A promise alone takes
@@ -29,7 +32,7 @@ RETRY_AFTER_MEMORY = 1.0
 
 @dataclass(frozen=True, slots=True)
 class BodyStatistics:
-    """Bytes of the bodies that are being read or served, of those that did not come in one read."""
+    """Bytes of the bodies that are being read or served, but for small ones that came in one read."""
 
     in_flight: int
     limit: int
@@ -39,7 +42,7 @@ class BodyStatistics:
 class BodyBudget:
     """The memory that the bodies of a process share, and the size of one of them.
 
-    Bodies that came whole with their head are not counted: a connection holds at most one, of 64 KiB.
+    Those that came whole with their head and are at most `UNCOUNTED` are not counted.
     """
 
     def __init__(

@@ -32,6 +32,8 @@ async def pair(
     poller = Poller()
     ours, theirs = connected()
     theirs.setblocking(False)
+    # Room for more than one read takes.
+    theirs.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_SNDBUF, 1 << 20)
     async with trio.open_nursery() as nursery:
         await nursery.start(poller.run)
         socket = Socket(ours, poller)

@@ -1,7 +1,7 @@
 //! The grammar of JSON as a machine that can stop and go on at any byte.
 
 use super::number::Number;
-use super::text::{is_simple_escape, plain_run};
+use super::text::{is_simple_escape, text_run};
 use super::{Fault, Surrogates};
 use crate::wire::MAX_DEPTH;
 
@@ -323,7 +323,7 @@ impl Machine {
     /// Takes a string from behind its opening quote.
     #[inline]
     fn string(&mut self, bytes: &[u8], at: usize, then: State) -> Result<usize, Fault> {
-        let end = plain_run(bytes, at);
+        let end = text_run(bytes, at);
         if bytes.get(end) == Some(&b'"') {
             return Ok(self.turn(then, end));
         }
@@ -337,18 +337,14 @@ impl Machine {
         if self.high && bytes.get(at) != Some(&b'\\') {
             return self.fault(at, LONE);
         }
-        loop {
-            at = plain_run(bytes, at);
-            match bytes.get(at) {
-                None => return Ok(at),
-                Some(b'"') => return Ok(self.turn(if self.naming { State::Colon } else { State::After }, at)),
-                Some(b'\\') => {}
-                Some(_) => return self.fault(at, "a control character in a string"),
-            }
-            match bytes.get(at + 1) {
-                Some(&letter) if is_simple_escape(letter) && !self.high => at += 2,
-                _ => return Ok(self.turn(State::Escape, at)),
-            }
+        if !self.high {
+            at = text_run(bytes, at);
+        }
+        match bytes.get(at) {
+            None => Ok(at),
+            Some(b'"') => Ok(self.turn(if self.naming { State::Colon } else { State::After }, at)),
+            Some(b'\\') => Ok(self.turn(State::Escape, at)),
+            Some(_) => self.fault(at, "a control character in a string"),
         }
     }
 

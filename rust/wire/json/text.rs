@@ -2,58 +2,100 @@
 
 use std::borrow::Cow;
 
-const LOW: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = LOW << 7;
-const QUOTES: u64 = LOW * b'"' as u64;
-const BACKSLASHES: u64 = LOW * b'\\' as u64;
-const SPACES: u64 = LOW * b' ' as u64;
-/// Bytes that the compiler turns into two vector registers.
-const BLOCK: usize = 32;
+use wide::u8x16;
+
+/// Bytes that are looked at together.
+const BLOCK: usize = 16;
 
 /// The first byte from `at` on that is a quote, a backslash or a control character; the length if there is none.
 #[inline]
 pub(super) fn plain_run(bytes: &[u8], mut at: usize) -> usize {
-    // Most strings of a request are short names and words: two looks at eight bytes find their ends.
+    // Most strings of a request are short names and words, and in text an escape is rarely far.
     for _ in 0..2 {
-        match word(bytes, at).map(special) {
-            Some(0) => at += 8,
-            Some(hits) => return at + first(hits),
-            None => return slow_run(bytes, at),
+        let Some(block) = block(bytes, at) else { return last_run(bytes, at) };
+        match specials(block) {
+            0 => at += BLOCK,
+            hits => return at + first(hits),
         }
     }
-    long_run(bytes, at)
-}
-
-fn long_run(bytes: &[u8], mut at: usize) -> usize {
-    while bytes.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()).is_some_and(is_plain) {
-        at += BLOCK;
-    }
-    while let Some(hits) = word(bytes, at).map(special) {
-        if hits != 0 {
-            return at + first(hits);
+    at = plain_blocks(bytes, at);
+    while let Some(block) = block(bytes, at) {
+        match specials(block) {
+            0 => at += BLOCK,
+            hits => return at + first(hits),
         }
-        at += 8;
     }
-    slow_run(bytes, at)
+    last_run(bytes, at)
+}
+
+/// Where the last of four blocks ends that have nothing special in them: what has come far mostly goes on.
+fn plain_blocks(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(blocks) = bytes.get(at..).and_then(|rest| rest.first_chunk::<{ BLOCK * 4 }>()) {
+        let (blocks, _) = blocks.as_chunks::<BLOCK>();
+        if blocks.iter().fold(0, |hits, block| hits | specials(block)) != 0 {
+            break;
+        }
+        at += BLOCK * 4;
+    }
+    at
+}
+
+/// The same, also past escapes of one letter. An escape that is cut is left where it begins.
+pub(super) fn text_run(bytes: &[u8], mut at: usize) -> usize {
+    let mut plain = 0;
+    while let Some(block) = block(bytes, at) {
+        match specials(block) {
+            0 => {
+                at += BLOCK;
+                plain += 1;
+                if plain == 4 {
+                    at = plain_blocks(bytes, at);
+                    plain = 0;
+                }
+            }
+            hits => {
+                plain = 0;
+                match escaped_run(block, hits) {
+                    (length, false) => return at + length,
+                    (length, true) => at += length,
+                }
+            }
+        }
+    }
+    loop {
+        at = last_run(bytes, at);
+        match bytes.get(at..).unwrap_or_default() {
+            [b'\\', letter, ..] if is_simple_escape(*letter) => at += 2,
+            _ => return at,
+        }
+    }
+}
+
+/// How much of a block is text, and whether more may follow.
+#[inline]
+fn escaped_run(block: &[u8; BLOCK], mut hits: u32) -> (usize, bool) {
+    while hits != 0 {
+        let at = first(hits);
+        match block[at..] {
+            [b'\\', letter, ..] if is_simple_escape(letter) => hits &= !(0b11 << at),
+            // Its letter stands in the next block.
+            [b'\\'] => return (at, true),
+            _ => return (at, false),
+        }
+    }
+    (BLOCK, true)
+}
+
+/// As `plain_run`, of fewer bytes than a block.
+#[inline]
+fn last_run(bytes: &[u8], at: usize) -> usize {
+    let rest = bytes.get(at..).unwrap_or_default();
+    rest.iter().position(|&byte| is_special(byte)).map_or(bytes.len(), |found| at + found)
 }
 
 #[inline]
-fn word(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes.get(at..)?.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))
-}
-
-/// A word whose lowest set bit stands in the first special byte. Bits above it may be wrong (borrows), none below.
-#[inline]
-fn special(word: u64) -> u64 {
-    let control = word.wrapping_sub(SPACES);
-    let quote = (word ^ QUOTES).wrapping_sub(LOW);
-    let backslash = (word ^ BACKSLASHES).wrapping_sub(LOW);
-    (control | quote | backslash) & !word & HIGH
-}
-
-#[inline]
-fn first(hits: u64) -> usize {
-    (hits.trailing_zeros() / 8) as usize
+fn block(bytes: &[u8], at: usize) -> Option<&[u8; BLOCK]> {
+    bytes.get(at..)?.first_chunk()
 }
 
 #[inline]
@@ -61,15 +103,18 @@ fn is_special(byte: u8) -> bool {
     byte < b' ' || byte == b'"' || byte == b'\\'
 }
 
+/// A bit for each special byte of a block, the first byte's lowest.
 #[inline]
-fn is_plain(block: &[u8; BLOCK]) -> bool {
-    block.iter().fold(0, |hit, &byte| hit | u8::from(is_special(byte))) == 0
+fn specials(block: &[u8; BLOCK]) -> u32 {
+    let bytes = u8x16::from(*block);
+    let controls = bytes.min(u8x16::splat(b' ' - 1)).cmp_eq(bytes);
+    let found = controls | bytes.cmp_eq(u8x16::splat(b'"')) | bytes.cmp_eq(u8x16::splat(b'\\'));
+    found.move_mask().cast_unsigned()
 }
 
-#[inline(never)]
-fn slow_run(bytes: &[u8], at: usize) -> usize {
-    let rest = bytes.get(at..).unwrap_or_default();
-    rest.iter().position(|&byte| is_special(byte)).map_or(bytes.len(), |found| at + found)
+#[inline]
+fn first(hits: u32) -> usize {
+    hits.trailing_zeros() as usize
 }
 
 #[inline]
@@ -116,11 +161,11 @@ fn unescape_one<'a>(rest: &'a [u8], text: &mut Vec<u8>) -> &'a [u8] {
     }
     let Some((unit, mut after)) = hex(after) else { return after };
     let mut code = u32::from(unit);
-    if (0xD800..0xDC00).contains(&code) {
-        if let Some((low @ 0xDC00..=0xDFFF, further)) = after.strip_prefix(b"\\u").and_then(hex) {
-            code = 0x1_0000 + ((code - 0xD800) << 10) + (u32::from(low) - 0xDC00);
-            after = further;
-        }
+    if (0xD800..0xDC00).contains(&code)
+        && let Some((low @ 0xDC00..=0xDFFF, further)) = after.strip_prefix(b"\\u").and_then(hex)
+    {
+        code = 0x1_0000 + ((code - 0xD800) << 10) + (u32::from(low) - 0xDC00);
+        after = further;
     }
     let character = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
     text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
