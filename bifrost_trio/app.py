@@ -106,9 +106,11 @@ class RunningGateway:
         self._nursery = nursery
         self._dial = dial
         self._make_plugins = make_plugins
+        self._clock = trio.lowlevel.current_clock().current_time
 
     def __call__(self, request: Request, body: Body, sink: Sink) -> Awaitable[None]:
-        return self.assembly.transport(request, body, sink)
+        assembly = self._assembly
+        return (assembly or self.assembly).transport(request, body, sink)
 
     async def refuse(self, error: GatewayError, sink: Sink) -> None:
         await self.assembly.transport.refuse(error, sink)
@@ -139,9 +141,12 @@ class RunningGateway:
 
     def _assemble(self, config: Config, plugins: list[Plugin]) -> Assembly:
         context_of = cache(client_context)
-        providers = {name: build_provider(part, self._dial, context_of) for name, part in config.providers.items()}
+        providers = {
+            name: build_provider(part, self._dial, context_of, self._clock) for name, part in config.providers.items()
+        }
         attempts = {
-            name: build_attempts(part, config.client, providers[name]) for name, part in config.providers.items()
+            name: build_attempts(part, config.client, providers[name], self._clock)
+            for name, part in config.providers.items()
         }
         asks = {name: _asker(providers[name], attempts[name]) for name in providers}
         models = ModelLists(configured_models(config.providers), asks)
@@ -150,7 +155,7 @@ class RunningGateway:
         interval = config.server.stream_comment_after_seconds
         heartbeat = Heartbeat(interval, self._nursery) if interval else None
         may_forward = config.client.header_filter_config.allows
-        inference = Inference(path, self.telemetry.settle, self._budget, may_forward, heartbeat)
+        inference = Inference(path, self.telemetry.settle, self._budget, may_forward, heartbeat, self._clock)
         client = config.client
         admission = Admission(client.required_headers, client.allowed_origins, client.allowed_headers)
         transport = Transport(

@@ -56,7 +56,10 @@ class Plugins:
         try:
             for plugin in self._before:
                 reached = self._place[plugin]
-                answer = await self._ask(plugin, "before", call)
+                answer = self._begin(plugin, "before", call)
+                if answer is None:
+                    continue
+                answer = await self._end(plugin, "before", answer, call)
                 if isinstance(answer, GatewayError):
                     raise answer
                 data = self._rendered(plugin, "before", call, answer) if answer is not None else None
@@ -68,8 +71,8 @@ class Plugins:
         except GatewayError as error:
             await self._on_error(call, reply, error, reached)
         finally:
-            if self._after:
-                await self._run_after(call, [p for p in self._after if self._place[p] <= reached and p not in shown])
+            if self._after and (unfinished := self._run_after(call, reached, shown)) is not None:
+                await self._finish_after(call, *unfinished)
 
     def _wrap(self, call: Call, reply: Reply, reached: int, shown: list[Plugin]) -> Reply:
         """``shown`` collects the plugins whose after-hook has had the answer."""
@@ -116,19 +119,35 @@ class Plugins:
                     return
         raise error
 
-    async def _run_after(self, call: Call, plugins: list[Plugin]) -> None:
-        """The after-hooks of those that have not had the answer itself."""
+    def _run_after(
+        self, call: Call, reached: int, shown: list[Plugin]
+    ) -> tuple[Plugin, object, Sequence[Plugin]] | None:
+        """The after-hooks of those that have not had the answer itself, up to the first that wants to wait: that one,
+        what is to be awaited for it, and those behind it."""
+        plugins: Sequence[Plugin] = self._after
+        if shown or reached < len(self.plugins):
+            plugins = [plugin for plugin in plugins if self._place[plugin] <= reached and plugin not in shown]
         for number, plugin in enumerate(plugins):
-            if trio.current_effective_deadline() == -inf:
-                self._run_cancelled(call, plugins[number:])
-                return
-            try:
-                await self._ask(plugin, "after", call, None)
-            except trio.Cancelled:
-                self._run_cancelled(call, plugins[number + 1 :])
-                raise
+            rest = self._begin(plugin, "after", call, None)
+            if rest is not None:
+                return plugin, rest, plugins[number + 1 :]
+        return None
 
-    def _run_cancelled(self, call: Call, plugins: list[Plugin]) -> None:
+    async def _finish_after(self, call: Call, plugin: Plugin, rest: object, others: Sequence[Plugin]) -> None:
+        if trio.current_effective_deadline() == -inf and inspect.isawaitable(rest):
+            self._background.start_soon(self._run_late, plugin, rest)
+            self._run_cancelled(call, others)
+            return
+        left = list(others)
+        try:
+            await self._end(plugin, "after", rest, call, None)
+            while left:
+                await self._ask(left.pop(0), "after", call, None)
+        except trio.Cancelled:
+            self._run_cancelled(call, left)
+            raise
+
+    def _run_cancelled(self, call: Call, plugins: Sequence[Plugin]) -> None:
         """The call is cancelled: nothing can be awaited here any more, so what would wait goes to the background."""
         for plugin in plugins:
             try:
@@ -149,22 +168,35 @@ class Plugins:
 
     async def _ask(self, plugin: Plugin, hook: str, *arguments: object) -> Any:
         """Runs one hook. GatewayErrors are the plugin's word to the client; anything else is its own error."""
+        result = self._begin(plugin, hook, *arguments)
+        return await self._end(plugin, hook, result, *arguments) if result is not None else None
+
+    def _begin(self, plugin: Plugin, hook: str, *arguments: object) -> Any:
+        """A hook as far as it goes without waiting: a coroutine for each would cost more than most of them do."""
         try:
-            result = getattr(plugin, hook)(*arguments)
-            if result is not None and inspect.isawaitable(result):
+            return getattr(plugin, hook)(*arguments)
+        except Exception as error:
+            self._note(plugin, hook, error, *arguments)
+
+    async def _end(self, plugin: Plugin, hook: str, result: object, *arguments: object) -> Any:
+        """What a hook gave, or what is to be awaited for it."""
+        try:
+            if inspect.isawaitable(result):
                 result = await result
             if result is not None and not isinstance(result, Answer | GatewayError):
                 raise TypeError(f"{hook} gave a {type(result).__name__}, not an Answer")
-            return result
-        except GatewayError:
-            if hook == "after" and arguments[-1] is None:
-                # The answer is on its way: there is nobody left to refuse. (Who is shown it beforehand may refuse it.)
-                self._count(plugin, "after")
-                return None
-            raise
-        except Exception:
-            self._count(plugin, hook)
+        except Exception as error:
+            self._note(plugin, hook, error, *arguments)
             return None
+        return result
+
+    def _note(self, plugin: Plugin, hook: str, error: Exception, *arguments: object) -> None:
+        """Raises the error if it is for the client; else it is counted."""
+        # Of an answer that is on its way there is nobody left to refuse. (Who is shown it beforehand may refuse it.)
+        told = hook == "after" and arguments[-1] is None
+        if isinstance(error, GatewayError) and not told:
+            raise error
+        self._count(plugin, hook)
 
     def _rendered(self, plugin: Plugin, hook: str, call: Call, answer: Answer) -> bytes | None:
         """The plugin's answer for the client; None, counted as the plugin's own error, if it is none."""

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Protocol
 from urllib.parse import urlsplit
 
+import trio
+
 from bifrost_trio.catalog import Provider as Row
 from bifrost_trio.config import NetworkConfig, ProviderConfig
 from bifrost_trio.formats import FORMATS
@@ -15,7 +17,7 @@ from bifrost_trio.providers.quirks import Quirks
 from bifrost_trio.providers.rendering import Auth
 from bifrost_trio.providers.verdicts import LONG
 from bifrost_trio.sockets import client_context
-from bifrost_trio.types import Operation
+from bifrost_trio.types import Clock, Operation
 from bifrost_trio.upstream import Dial, Origin, Pool, TimeLimits
 
 __all__ = ["build_provider"]
@@ -42,10 +44,13 @@ class ContextOf(Protocol):
 
 
 def build_provider(
-    config: ProviderConfig, dial: Callable[[], Dial], context_of: ContextOf = client_context
+    config: ProviderConfig,
+    dial: Callable[[], Dial],
+    context_of: ContextOf = client_context,
+    clock: Clock = trio.current_time,
 ) -> Provider:
     """``dial`` makes what connects to this provider alone: its resolver and its threads are nobody else's."""
-    pools = _Pools(config, dial(), context_of)
+    pools = _Pools(config, dial(), context_of, clock)
     row = config.row
     endpoints: dict[tuple[Operation, bool], Endpoint] = {}
     for operation, name in LANGUAGES[row.format].items():
@@ -83,7 +88,8 @@ def _plain(value: object) -> str:
 class _Pools:
     """The pools of one provider: one for each origin that its paths lead to, which is almost always one."""
 
-    def __init__(self, config: ProviderConfig, dial: Dial, context_of: ContextOf) -> None:
+    def __init__(self, config: ProviderConfig, dial: Dial, context_of: ContextOf, clock: Clock) -> None:
+        self._clock = clock
         self._context_of = context_of
         self._base = urlsplit(config.base_url)
         self._dial = dial
@@ -104,7 +110,9 @@ class _Pools:
         origin = Origin(parts.hostname or "", parts.port or (443 if tls else 80), tls)
         pool = self._made.get(origin)
         if pool is None:
-            pool = self._made[origin] = Pool(origin, self._limits(), self._dial, context=self._tls() if tls else None)
+            context = self._tls() if tls else None
+            pool = Pool(origin, self._limits(), self._dial, context=context, clock=self._clock)
+            self._made[origin] = pool
         return pool, target
 
     def _limits(self) -> TimeLimits:

@@ -113,7 +113,7 @@ class Provider:
         template = self._templates.get((call.operation, stream, key.name)) if call.options is None else None
         template = template or self._template(call, key)
         data = self._render(call, template, key)
-        began = trio.current_time()
+        began = call.attempt_at
         try:
             connection, response = await template.pool.exchange(data, began, template.limit, template.overdue)
         except BaseException:
@@ -123,7 +123,11 @@ class Provider:
         if stream and response.event_stream and response.status == 200:
             await self._stream(exchange, reply)
             return None
-        return await self._whole(exchange)
+        if not response.complete or response.status // 100 != 2:
+            return await self._whole(exchange)
+        template.pool.give_back(connection)
+        call.outcome.upstream_seconds += connection.waited
+        return self._answer(exchange, response.body)
 
     # --- the request ---
 
@@ -205,6 +209,7 @@ class Provider:
         await reply.finish(last)
 
     async def _whole(self, exchange: Exchange) -> WholeAnswer:
+        """An answer that did not come in one read, or one that is no answer."""
         call, response, connection = exchange.call, exchange.response, exchange.connection
         refused = response.status // 100 != 2
         pool = exchange.template.pool
@@ -229,12 +234,14 @@ class Provider:
             call.outcome.upstream_seconds += connection.waited
         if refused:
             raise refusal(exchange.template.format, response, body, *exchange.template.secrets)
-        encoding = response.header(b"content-encoding")
-        return self._answer(exchange, body if encoding is None else decompress(encoding, body))
+        return self._answer(exchange, body)
 
     def _answer(self, exchange: Exchange, body: bytes) -> WholeAnswer:
         call, template = exchange.call, exchange.template
         format = template.format
+        encoding = exchange.response.header(b"content-encoding")
+        if encoding is not None:
+            body = decompress(encoding, body)
         body = cleaned(body, template.hidden)
         answer = scan_answer(format.name, body)
         if answer.error:

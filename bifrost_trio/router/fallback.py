@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from bifrost_trio.errors import GatewayError, InvalidField, ProviderError, QueueFull, RequestError
 from bifrost_trio.router.targets import Targets
 from bifrost_trio.types import Call, Reply, Station, Target
@@ -20,17 +22,24 @@ class Router:
         self._targets = targets
         self._following = following
 
-    async def __call__(self, call: Call, reply: Reply) -> None:
+    def __call__(self, call: Call, reply: Reply) -> Awaitable[None]:
+        """Not a coroutine itself where there is one target: a wait of the call passes through each one above it.
+
+        Raises InvalidField at once, all else when awaited.
+        """
         envelope = call.envelope
         if not envelope.model:
             raise InvalidField("the request names no model", "model", "missing_required_parameter")
-        targets = self._targets
-        call.target = targets.known(envelope.model, call.default_provider) or await targets.find(envelope.model)
+        call.target = target = self._targets.known(envelope.model, call.default_provider)
+        if target is None or envelope.fallbacks:
+            return self._with_fallbacks(call, reply)
+        return self._following(call, reply)
+
+    async def _with_fallbacks(self, call: Call, reply: Reply) -> None:
+        targets, envelope = self._targets, call.envelope
+        call.target = call.target or await targets.find(envelope.model or "")
         # Resolved before the first attempt: a name that nobody knows is the caller's error, no failed fallback.
-        # A loop: a comprehension with `await` is a coroutine of its own, also where there is nothing to resolve.
-        fallbacks: list[Target] = []
-        for name in envelope.fallbacks:
-            fallbacks.append(await targets.find(name, "fallbacks"))
+        fallbacks = [await targets.find(name, "fallbacks") for name in envelope.fallbacks]
         try:
             await self._following(call, reply)
         except (ProviderError, QueueFull) as error:

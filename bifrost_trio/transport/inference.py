@@ -16,7 +16,7 @@ from bifrost_trio.transport.options import HeaderFilter, read_options
 from bifrost_trio.transport.reading import UNCOUNTED, BodyBudget, Reading, check_media_type
 from bifrost_trio.transport.reply import ClientReply
 from bifrost_trio.transport.routes import InferenceRoute
-from bifrost_trio.types import Body, Call, Operation, Request, Sink, State, Station
+from bifrost_trio.types import Body, Call, Clock, Operation, Request, Sink, State, Station
 
 __all__ = ["Inference", "InferenceStatistics"]
 
@@ -45,8 +45,10 @@ class Inference:
         budget: BodyBudget,
         may_forward: HeaderFilter = lambda name: True,
         heartbeat: Heartbeat | None = None,
+        clock: Clock = trio.current_time,
     ) -> None:
         """``settle`` is synchronous and must not raise: it runs in the ``finally`` of every call."""
+        self._now = clock
         self._heartbeat = heartbeat
         self._following = following
         self._settle = settle
@@ -62,7 +64,7 @@ class Inference:
 
         Not a coroutine itself: a wait of the call passes through each coroutine above it, so there are few.
         """
-        accepted_at = trio.current_time()
+        accepted_at = self._now()
         if not request.plain:
             check_media_type(request)
         if not request.complete:
@@ -89,7 +91,7 @@ class Inference:
         self._reading += 1
         try:
             data, envelope = await reading.read(request.body, request.content_length, body)
-            came_in = trio.current_time() - accepted_at
+            came_in = self._now() - accepted_at
             await self._serve(route, request, data, envelope, sink, accepted_at, came_in)
         finally:
             reading.release()
@@ -124,17 +126,7 @@ class Inference:
             call.options = read_options(request, self._may_forward)
             call.id = call.options.request_id
         reply = ClientReply(call, sink)
-        heartbeat = self._heartbeat
-        if heartbeat is None or not envelope.stream:
-            return self.run(call, reply, self._answer)
-        return self._run_watched(heartbeat, call, reply)
-
-    async def _run_watched(self, heartbeat: Heartbeat, call: Call, reply: ClientReply) -> None:
-        heartbeat.watch(reply, call.accepted_at)
-        try:
-            await self.run(call, reply, self._answer)
-        finally:
-            heartbeat.forget(reply)
+        return self.run(call, reply, self._answer, self._heartbeat if envelope.stream else None)
 
     async def wait_idle(self) -> None:
         """Returns when no call is open, and no body is read that will be one."""
@@ -146,9 +138,11 @@ class Inference:
         if self._idle is not None and not self._reading and self._settled == self._begun:
             self._idle.set()
 
-    async def run(self, call: Call, reply: ClientReply, on_error: OnError) -> None:
+    async def run(self, call: Call, reply: ClientReply, on_error: OnError, heartbeat: Heartbeat | None = None) -> None:
         """Sends a call down the path and settles it, whatever becomes of it."""
         self._begun += 1
+        if heartbeat is not None:
+            heartbeat.watch(reply, call.accepted_at)
         outcome = call.outcome
         blocked = reply.sink.blocked
         try:
@@ -167,7 +161,10 @@ class Inference:
                 outcome.state = State.CANCELLED
             outcome.client_seconds += reply.sink.blocked - blocked
             self._settled += 1
-            self._look_idle()
+            if heartbeat is not None:
+                heartbeat.forget(reply)
+            if self._idle is not None:
+                self._look_idle()
             self._settle(call)
 
     async def _answer(self, call: Call, reply: ClientReply, error: GatewayError) -> None:

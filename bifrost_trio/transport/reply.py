@@ -222,6 +222,8 @@ def fact_headers(call: Call) -> list[tuple[bytes, bytes]]:
     return headers
 
 
+_PRINTABLE = bytes(byte if 0x20 <= byte < 0x7F else 0x3F for byte in range(256))
+
 LONGEST_HEADER = 1024
 """Bytes of a header about a call: names in it come from clients, and their readers refuse heads that are too long."""
 
@@ -230,4 +232,4 @@ def _header(value: str) -> bytes:
     """Text as a header value: what is not printable ASCII becomes a question mark (RFC 9110 section 5.5)."""
     if len(value) > LONGEST_HEADER:
         value = value[: LONGEST_HEADER - 3] + "..."
-    return bytes(byte if 0x20 <= byte < 0x7F else 0x3F for byte in value.encode("ascii", "replace"))
+    return value.encode("ascii", "replace").translate(_PRINTABLE)

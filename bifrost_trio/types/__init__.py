@@ -15,6 +15,7 @@ from bifrost_trio.types.call import Call, Station
 from bifrost_trio.types.facts import (
     MAX_DECODED,
     Attempt,
+    Clock,
     Headers,
     JsonObject,
     Operation,
@@ -31,6 +32,7 @@ __all__ = [
     "Attempt",
     "Body",
     "Call",
+    "Clock",
     "Format",
     "Headers",
     "JsonObject",

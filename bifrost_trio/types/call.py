@@ -23,6 +23,7 @@ class Call:
     | operation, format, head, body, envelope, identity, options, native | transport |
     | accepted_at, id, default_provider | transport |
     | target, fallback, trail | router; workers append to the trail |
+    | attempt_at | workers: when the attempt began that is at work |
     | request, changed | decoded on first use; then whoever sets ``request``: a plugin |
     | spoken_to_in, dropped_params, raw_request, raw_response | providers |
     | outcome | as facts arrive |
@@ -31,6 +32,7 @@ class Call:
     __slots__ = (
         "_common",
         "accepted_at",
+        "attempt_at",
         "body",
         "changed",
         "default_provider",
@@ -73,6 +75,7 @@ class Call:
         self.body = body
         self.envelope = envelope
         self.accepted_at = accepted_at
+        self.attempt_at = accepted_at
         self.native = native
         self.default_provider = default_provider
         self.identity = identity

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from bifrost_trio._wire import Usage
@@ -12,6 +12,7 @@ from bifrost_trio.errors import GatewayError
 __all__ = [
     "MAX_DECODED",
     "Attempt",
+    "Clock",
     "Headers",
     "JsonObject",
     "Operation",
@@ -23,6 +24,11 @@ __all__ = [
 ]
 
 JsonObject: TypeAlias = dict[str, Any]
+
+
+Clock: TypeAlias = Callable[[], float]
+"""Seconds, as `trio.current_time` gives them. That one looks for the run's clock each time, which costs more than the
+time: what asks for every call is given the clock itself."""
 
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]

@@ -14,6 +14,7 @@ import trio
 from bifrost_trio._wire import Response
 from bifrost_trio.errors import ConnectionBroken, ConnectTimeout, FirstOutputTimeout, ProviderTimeout, Unreachable
 from bifrost_trio.sockets import Poller, Socket, TlsSocket, connect
+from bifrost_trio.types import Clock
 from bifrost_trio.upstream.connection import Connection, TimeLimits
 from bifrost_trio.upstream.resolve import Resolver
 
@@ -88,8 +89,15 @@ class Pool:
     """Idle connections, newest first: those least used go stale together and are dropped when they hang up."""
 
     def __init__(
-        self, origin: Origin, limits: TimeLimits, dial: Dial, *, context: ssl.SSLContext | None = None
+        self,
+        origin: Origin,
+        limits: TimeLimits,
+        dial: Dial,
+        *,
+        context: ssl.SSLContext | None = None,
+        clock: Clock = trio.current_time,
     ) -> None:
+        self._now = clock
         self.origin = origin
         self.limits = limits
         self._dial = dial
@@ -188,7 +196,7 @@ class Pool:
         self._busy -= 1
         self._idle.append(connection)
         channel.on_hangup = self._drop_hung_up
-        connection.idle_since = now = trio.current_time()
+        connection.idle_since = now = self._now()
         if self._idle[0].idle_since < now - MAX_IDLE:
             self._idle.pop(0).close()
 

@@ -11,7 +11,7 @@ from typing import Protocol
 import trio
 
 from bifrost_trio.errors import GatewayError, KeysExhausted, ProviderError, Retry
-from bifrost_trio.types import Attempt, Call, Options, Reply, WholeAnswer
+from bifrost_trio.types import Attempt, Call, Clock, Options, Reply, WholeAnswer
 from bifrost_trio.workers.keys import Key, Keys
 from bifrost_trio.workers.pool import Worker, WorkerPool
 from bifrost_trio.workers.rotation import Rotation
@@ -55,7 +55,9 @@ class Attempts:
         policy: RetryPolicy,
         *,
         chance: Callable[[], float] = random.random,
+        clock: Clock = trio.current_time,
     ) -> None:
+        self._now = clock
         self.pool = pool
         self.keys = keys
         self.provider = provider
@@ -90,7 +92,7 @@ class Attempts:
 
     async def _attempt(self, call: Call, reply: Reply, key: Key, worker: Worker) -> WholeAnswer | None:
         """One attempt, entered in the trail however it ends; the worker goes home whatever happens."""
-        began = trio.current_time()
+        call.attempt_at = began = self._now()
         status, kind = 0, "cancelled"
         try:
             answer = await self.provider(call, reply, key)
@@ -108,7 +110,7 @@ class Attempts:
             self.pool.give_back(worker)
             target = call.target
             assert target is not None
-            ended = trio.current_time()
+            ended = self._now()
             if kind == "success" and not call.outcome.first_output_at:
                 call.outcome.first_output_at = ended
             call.trail.append(

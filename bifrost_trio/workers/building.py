@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import trio
+
 from bifrost_trio.config import ClientConfig, KeyConfig, ProviderConfig
+from bifrost_trio.types import Clock
 from bifrost_trio.workers.attempts import Attempts, Provider, RetryPolicy
 from bifrost_trio.workers.keys import Key, Keys
 from bifrost_trio.workers.pool import WorkerPool
@@ -12,7 +15,9 @@ from bifrost_trio.workers.pool import WorkerPool
 __all__ = ["build_attempts", "configured_models"]
 
 
-def build_attempts(config: ProviderConfig, client: ClientConfig, provider: Provider) -> Attempts:
+def build_attempts(
+    config: ProviderConfig, client: ClientConfig, provider: Provider, clock: Clock = trio.current_time
+) -> Attempts:
     network = config.network_config
     size = config.concurrency_and_buffer_size
     pool = WorkerPool(config.name, size.concurrency, size.buffer_size, shed=client.drop_excess_requests)
@@ -20,7 +25,7 @@ def build_attempts(config: ProviderConfig, client: ClientConfig, provider: Provi
     if config.key_less and not keys:
         keys = [Key("none", "")]
     policy = RetryPolicy(network.max_retries, network.retry_backoff_initial, network.retry_backoff_max)
-    return Attempts(pool, Keys(config.name, keys, direct=client.allow_direct_keys), provider, policy)
+    return Attempts(pool, Keys(config.name, keys, direct=client.allow_direct_keys), provider, policy, clock=clock)
 
 
 def _key(config: KeyConfig) -> Key:
