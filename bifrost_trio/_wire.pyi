@@ -91,6 +91,9 @@ class Request:
         ``method`` is then ``PRI``).
         """
     @property
+    def usual(self) -> bool:
+        """Whether all of it is there, the connection stays, and it is neither HEAD, nor HTTP/1.0, nor a handover."""
+    @property
     def special(self) -> bool:
         """Whether any header begins with ``x-bf-``, ``anthropic-``, ``openai-`` or is ``x-request-id``."""
     @property

@@ -114,20 +114,26 @@ class Provider:
         template = template or self._template(call, key)
         data = self._render(call, template, key)
         began = call.attempt_at
+        translation = None
+        if stream and call.format is not template.format:
+            translation = Translation(template.format, call.format, call.request)
+        exchange = template.pool.exchange(data, began, template.limit, template.overdue)
+        # Made while the provider thinks.
+        relay = Relay(call, reply, template.format, translation, template.secrets, template.hidden) if stream else None
         try:
-            connection, response = await template.pool.exchange(data, began, template.limit, template.overdue)
+            connection, response = await exchange
         except BaseException:
             call.outcome.upstream_seconds += trio.current_time() - began
             raise
-        exchange = Exchange(call, template, connection, response, began)
-        if stream and response.event_stream and response.status == 200:
-            await self._stream(exchange, reply)
+        answer = Exchange(call, template, connection, response, began)
+        if relay is not None and response.event_stream and response.status == 200:
+            await self._stream(answer, relay, reply)
             return None
         if not response.complete or response.status // 100 != 2:
-            return await self._whole(exchange)
+            return await self._whole(answer)
         template.pool.give_back(connection)
         call.outcome.upstream_seconds += connection.waited
-        return self._answer(exchange, response.body)
+        return self._answer(answer, response.body)
 
     # --- the request ---
 
@@ -185,20 +191,16 @@ class Provider:
 
     # --- the answer ---
 
-    async def _stream(self, exchange: Exchange, reply: Reply) -> None:
+    async def _stream(self, exchange: Exchange, relay: Relay, reply: Reply) -> None:
         call, connection = exchange.call, exchange.connection
-        translation = None
-        template = exchange.template
-        if call.format is not template.format:
-            translation = Translation(template.format, call.format, call.request)
         headers = EVENT_STREAM if call.native else (*EVENT_STREAM, *exchange.shown_headers())
-        relay = Relay(call, reply, connection, template.format, headers, translation, template.secrets)
-        pool = template.pool
+        pool = exchange.template.pool
         limits = pool.limits
         try:
             if exchange.response.header(b"content-encoding") not in (None, b"identity"):
                 raise MalformedAnswer("the provider compressed its stream, which was not asked for")
-            last = await relay.run(exchange.response, exchange.began + limits.first_output, limits.idle)
+            deadline = exchange.began + limits.first_output
+            last = await relay.run(connection, exchange.response, headers, deadline, limits.idle)
         except BaseException:
             pool.drop(connection)
             raise

@@ -14,7 +14,7 @@ import trio
 
 from bifrost_trio._wire import EventReader, Response, StreamScan, Usage
 from bifrost_trio.errors import ConnectionBroken, FirstOutputTimeout, IdleTimeout, ProviderError, StreamFault
-from bifrost_trio.providers.verdicts import blotted, cleaned, long_secrets
+from bifrost_trio.providers.verdicts import blotted, cleaned
 from bifrost_trio.types import Call, Format, Headers, JsonObject, Reply
 from bifrost_trio.upstream import Connection
 
@@ -87,33 +87,36 @@ class Relay:
         self,
         call: Call,
         reply: Reply,
-        connection: Connection,
         format: Format,
-        headers: Headers,
         translation: Translation | None,
         secrets: Sequence[str],
+        hidden: Sequence[bytes],
     ) -> None:
-        """``format`` is the provider's; ``headers`` begin the client's answer.
+        """``format`` is the provider's.
 
-        ``secrets`` are blotted out of errors, and out of what is handed on where a piece holds them whole.
+        ``secrets`` are blotted out of errors; ``hidden``, the long ones of them, also out of what is handed on where a
+        piece holds them whole.
         """
         self._call = call
         self._reply = reply
-        self._connection = connection
         self._format = format
-        self._headers = headers
         self._translation = translation
         self._secrets = secrets
-        self._hidden = long_secrets(*secrets)
+        self._hidden = hidden
         self._scan = StreamScan(format.name)
         self._over = 0.0
         self._piece = b""
 
-    async def run(self, response: Response, first_output: float, idle: float) -> bytes:
+    async def run(
+        self, connection: Connection, response: Response, headers: Headers, first_output: float, idle: float
+    ) -> bytes:
         """Hands the stream on up to its last piece, which is returned: the connection goes home before it is written.
 
-        ``first_output`` is a deadline, ``idle`` a number of seconds. Raises ProviderError, ClientLeft.
+        ``headers`` begin the client's answer, ``first_output`` is a deadline, ``idle`` a number of seconds. Raises
+        ProviderError, ClientLeft.
         """
+        self._connection = connection
+        self._headers = headers
         try:
             piece = await self._hold_back(response.body, first_output)
             reader = self._connection.reader

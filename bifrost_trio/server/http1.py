@@ -83,9 +83,14 @@ class Http1Connection:
         with trio.CancelScope() as scope:
             self._cancel = scope.cancel
             while (request := await self._next_request()) is not None:
-                if request.handover is not None:
+                if request.usual:
+                    self._answered = self._begun = self._head = self._continue = False
+                    self._chunked = self._keep_alive = True
+                    self._channel.arm(self._cancel)
+                elif request.handover is not None:
                     return request.handover
-                self._begin(request)
+                else:
+                    self._begin(request)
                 await self._application(request, self, self)
                 self._channel.on_hangup = None
                 if not self._answered:

@@ -210,8 +210,8 @@ def fact_headers(call: Call) -> list[tuple[bytes, bytes]]:
     headers = id_header(call)
     target = call.target
     if target is not None:
-        headers.append((b"x-bf-provider", _header(target.provider)))
-        headers.append((b"x-bf-model", _header(target.model)))
+        of_target = _target_headers if len(target.model) <= REMEMBERED_LENGTH else _target_headers.__wrapped__
+        headers += of_target(target)
     if call.fallback:
         headers.append((b"x-bf-fallback", b"%d" % call.fallback))
     if call.trail:
@@ -220,6 +220,11 @@ def fact_headers(call: Call) -> list[tuple[bytes, bytes]]:
     if call.dropped_params:
         headers.append((b"x-bf-dropped-params", _header(", ".join(call.dropped_params))))
     return headers
+
+
+@lru_cache(maxsize=1024)
+def _target_headers(target: Target) -> Headers:
+    return (b"x-bf-provider", _header(target.provider)), (b"x-bf-model", _header(target.model))
 
 
 _PRINTABLE = bytes(byte if 0x20 <= byte < 0x7F else 0x3F for byte in range(256))

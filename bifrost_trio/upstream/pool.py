@@ -108,31 +108,53 @@ class Pool:
         self._stale_retries = 0
         self._closed = False
 
-    async def exchange(
+    def exchange(
         self, data: bytes, now: float, limit: float, overdue: type[ProviderTimeout] = FirstOutputTimeout
-    ) -> tuple[Connection, Response]:
-        """Sends a request on an idle or a new connection; whoever calls gives it back or drops it. ``now`` is the time
+    ) -> Awaitable[tuple[Connection, Response]]:
+        """The call sends a request on an idle connection, if there is one; awaited, which it has to be, it gives the
+        connection and the head of the answer. Whoever calls gives the connection back or drops it. ``now`` is the time
         on Trio's clock, which whoever calls has just read.
 
         A stale keep-alive connection is retried once on a new one, uncounted, only if it broke within `STALE_SECONDS`
         and nothing of the answer was read (RFC 9112 section 9.3.1).
 
-        Raises Unreachable, ConnectTimeout, ConnectionBroken, MalformedAnswer, ``overdue``.
+        Awaited it raises Unreachable, ConnectTimeout, ConnectionBroken, MalformedAnswer, ``overdue``.
         """
         connection = self._take(now)
-        wasted = 0.0
-        if connection is not None:
-            try:
-                return connection, await connection.exchange(data, limit, overdue)
-            except ConnectionBroken:
-                wasted = connection.waited
-                self.drop(connection)
-                if connection.reader.begun or wasted > STALE_SECONDS:
-                    raise
-                self._stale_retries += 1
-            except BaseException:
-                self.drop(connection)
+        if connection is None:
+            return self._exchange_anew(data, limit, overdue)
+        try:
+            head = connection.exchange(data, limit, overdue)
+        except ConnectionBroken:
+            self.drop(connection)
+            self._stale_retries += 1
+            return self._exchange_anew(data, limit, overdue)
+        return self._exchange_on(connection, head, data, limit, overdue)
+
+    async def _exchange_on(
+        self,
+        connection: Connection,
+        head: Awaitable[Response],
+        data: bytes,
+        limit: float,
+        overdue: type[ProviderTimeout],
+    ) -> tuple[Connection, Response]:
+        try:
+            return connection, await head
+        except ConnectionBroken:
+            wasted = connection.waited
+            self.drop(connection)
+            if connection.reader.begun or wasted > STALE_SECONDS:
                 raise
+        except BaseException:
+            self.drop(connection)
+            raise
+        self._stale_retries += 1
+        return await self._exchange_anew(data, limit, overdue, wasted)
+
+    async def _exchange_anew(
+        self, data: bytes, limit: float, overdue: type[ProviderTimeout], wasted: float = 0.0
+    ) -> tuple[Connection, Response]:
         connection = await self._connect()
         connection.setup_seconds += wasted
         try:

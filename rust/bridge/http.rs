@@ -56,6 +56,8 @@ pub(super) struct Request {
     #[pyo3(get)]
     expect_continue: bool,
     #[pyo3(get)]
+    usual: bool,
+    #[pyo3(get)]
     handover: Option<Py<PyBytes>>,
 }
 
@@ -129,8 +131,14 @@ impl RequestReader {
                 path.insert(PyString::new(py, path_text).unbind()).clone_ref(py)
             }
         };
+        let usual = incoming.complete
+            && head.keep_alive
+            && !incoming.expect_continue
+            && incoming.handover.is_none()
+            && head.method() != "HEAD";
         Ok(Some(Request {
             method: method(py, head.method()),
+            usual,
             path,
             query: if head.query().is_empty() { intern!(py, "").clone() } else { PyString::new(py, head.query()) }
                 .unbind(),
