@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from email.utils import formatdate
 
 import trio
 
@@ -14,7 +13,7 @@ from bifrost_trio.server.application import Application, Timeouts
 from bifrost_trio.sockets import Channel
 from bifrost_trio.types import Headers
 
-__all__ = ["Http1Connection"]
+__all__ = ["Http1Connection", "http_date"]
 
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 64 * 1024 * 1024
@@ -23,6 +22,18 @@ would reset it and take the answer away from the client (RFC 9112 section 9.6). 
 look for an answer."""
 
 _date = (0, (b"date", b""))
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def http_date(now: int) -> bytes:
+    """Seconds since 1970 as RFC 9110 section 5.6.7 writes them.
+
+    Not by `email.utils.formatdate`: once a second one call would wait 40 us longer for its answer than the others.
+    """
+    t = time.gmtime(now)
+    text = f"{_DAYS[t[6]]}, {t[2]:02} {_MONTHS[t[1] - 1]} {t[0]} {t[3]:02}:{t[4]:02}:{t[5]:02} GMT"
+    return text.encode("ascii")
 
 
 def date_header() -> tuple[bytes, bytes]:
@@ -30,7 +41,7 @@ def date_header() -> tuple[bytes, bytes]:
     global _date
     now = int(time.time())
     if now != _date[0]:
-        _date = now, (b"date", formatdate(now, usegmt=True).encode("ascii"))
+        _date = now, (b"date", http_date(now))
     return _date[1]
 
 

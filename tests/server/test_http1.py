@@ -13,6 +13,7 @@ import trio.testing
 
 from bifrost_trio.errors import ConnectionBroken, GatewayError
 from bifrost_trio.server import Server, Timeouts
+from bifrost_trio.server.http1 import http_date
 from bifrost_trio.sockets import Poller
 from bifrost_trio.testing import End, Pause, ScriptedUpstream, gateway_in_memory, streamed
 from bifrost_trio.types import Body, Request, Sink
@@ -249,3 +250,9 @@ async def test_head_among_pipelined_requests(path: str, autojump_clock: trio.tes
         head, _, rest = received.partition(b"\r\n\r\n")
         assert re.search(rb"content-length: [1-9]", head)
         assert rest.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_the_date_is_written_as_it_is_everywhere() -> None:
+    """Every month and day of the week, leap years, and numbers of one digit (RFC 9110 section 5.6.7)."""
+    for now in range(0, 2_600_000_000, 86_400 * 13 + 3_661):
+        assert http_date(now).decode() == email.utils.formatdate(now, usegmt=True)
