@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 
 import trio
 
@@ -48,6 +49,10 @@ def date_header() -> tuple[bytes, bytes]:
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
+def _nothing_to_cancel() -> None:
+    """Before the connection's scope is entered."""
+
+
 class Http1Connection:
     """The connection's loop; at once the body of the request that is being served and the sink of its answer.
 
@@ -77,7 +82,7 @@ class Http1Connection:
         self._application = application
         self._timeouts = timeouts
         self._reader = RequestReader()
-        self._cancel = trio.CancelScope().cancel
+        self._cancel: Callable[[], None] = _nothing_to_cancel
         self._answered = False
         self._begun = False
         self._chunked = True

@@ -95,11 +95,12 @@ class Server:
         """Takes a connected socket; its task runs in ``connections``. Whether there is room was asked before."""
         self._room.take()
         self._accepted += 1
-        connections.start_soon(self._serve_connection, sock)
+        connections.start_soon(self._serve_connection, sock, name="a client's connection")
 
     async def _serve_connection(self, sock: stdlib_socket.socket) -> None:
         try:
-            socket = Socket(sock, self._poller)
+            # A client writes as soon as it is connected: often its request is there before its connection was taken.
+            socket = Socket(sock, self._poller, ready=True)
         except OSError:
             sock.close()
             self._room.leave()

@@ -17,6 +17,9 @@ BACKLOG = 2048
 ACCEPTS_PER_WAKE = 16
 """Several worker processes accept from one queue: who takes more than this at once leaves the others idle."""
 
+RUSH_SECONDS = 0.01
+"""Connections that come faster than this come in a rush."""
+
 _OF_THE_CONNECTION = frozenset(
     {errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EPERM}
 )
@@ -93,16 +96,19 @@ class Room:
 async def accept_from(
     listener: stdlib_socket.socket, handle: Callable[[stdlib_socket.socket], None], room: Room | None = None
 ) -> None:
-    """Takes connections for ever and gives each, non-blocking, to ``handle``, which must not wait.
+    """Takes connections for ever and gives each to ``handle``, which must not wait.
 
     Out of descriptors or memory: those connected go on, and the queue is looked at again after 100 ms. Without room
     none is taken: what waits in the kernel's queue may be another process's to serve.
     """
     room = room or Room()
+    latest = -math.inf
     while True:
         await room.wait_free()
         await trio.lowlevel.wait_readable(listener)
-        for _ in range(ACCEPTS_PER_WAKE):
+        # One that comes alone is served before the queue is looked at again; in a rush they are taken together.
+        before, latest = latest, trio.current_time()
+        for _ in range(ACCEPTS_PER_WAKE if latest - before < RUSH_SECONDS else 1):
             if not room.free:
                 break
             try:
@@ -116,5 +122,4 @@ async def accept_from(
                     await trio.sleep(0.1)
                     break
                 raise
-            connection.setblocking(False)
             handle(connection)

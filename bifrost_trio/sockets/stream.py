@@ -64,7 +64,8 @@ class Socket:
         "waits_since",
     )
 
-    def __init__(self, sock: stdlib_socket.socket, poller: Poller) -> None:
+    def __init__(self, sock: stdlib_socket.socket, poller: Poller, *, ready: bool = False) -> None:
+        """``ready``: the peer may have written already, so that the first read is tried before it is waited for."""
         sock.setblocking(False)
         if sock.family in (stdlib_socket.AF_INET, stdlib_socket.AF_INET6):
             # Without it a small write waits for the peer's delayed acknowledgement: 40 ms.
@@ -77,7 +78,7 @@ class Socket:
         self._unsent: bytes | memoryview = b""
         self._watched = False
         self.fd = sock.fileno()
-        self.ready = False
+        self.ready = ready
         self.take: Take | None = None
         self._limit = 0.0
         self._satisfied = False
