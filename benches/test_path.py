@@ -16,7 +16,7 @@ from bifrost_trio._wire import RequestReader, render_answer
 from bifrost_trio.app import RunningGateway, open_gateway
 from bifrost_trio.config import Config
 from bifrost_trio.plugins import Plugin
-from bifrost_trio.sockets import Poller, Socket
+from bifrost_trio.sockets import Poller, Socket, Take
 from bifrost_trio.types import Headers
 from bifrost_trio.upstream import Dial
 
@@ -45,6 +45,10 @@ class Provider:
 
     async def receive(self, limit: float) -> bytes:
         return next(self._waiting)
+
+    async def pull(self, take: Take, limit: float) -> None:
+        while take(next(self._waiting)):
+            pass
 
     def begin_send(self, data: bytes) -> None:
         self._waiting = iter(self._pieces)
