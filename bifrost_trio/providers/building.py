@@ -72,6 +72,7 @@ def build_provider(
         # What the operator has set is not the client's to change; the catalogue's own are.
         pinned=[name.lower().encode("ascii") for name in config.network_config.extra_headers],
         secrets=[value for value in map(_plain, config.network_config.extra_headers.values()) if len(value) >= LONG],
+        clock=clock,
     )
 
 

@@ -32,7 +32,7 @@ from bifrost_trio.providers.verdicts import (
     long_secrets,
     refusal,
 )
-from bifrost_trio.types import MAX_DECODED, Call, Format, Headers, Operation, Reply, WholeAnswer
+from bifrost_trio.types import MAX_DECODED, Call, Clock, Format, Headers, Operation, Reply, WholeAnswer
 from bifrost_trio.upstream import Connection, Pool, PoolStatistics
 
 __all__ = ["Endpoint", "Provider", "ProviderStatistics"]
@@ -88,12 +88,14 @@ class Provider:
         raw_response: bool = False,
         secrets: Sequence[str] = (),
         pinned: Collection[bytes] = (),
+        clock: Clock = trio.current_time,
     ) -> None:
         """``endpoints`` by operation and whether it is streamed; ``models`` is where the provider lists its models.
 
         ``secrets`` are what no client may see beside the keys, should the provider repeat it. ``pinned``
         are headers that no client may say otherwise.
         """
+        self._now = clock
         self.name = name
         self.endpoints = endpoints
         self._auth = auth
@@ -119,7 +121,10 @@ class Provider:
             translation = Translation(template.format, call.format, call.request)
         exchange = template.pool.exchange(data, began, template.limit, template.overdue)
         # Made while the provider thinks.
-        relay = Relay(call, reply, template.format, translation, template.secrets, template.hidden) if stream else None
+        relay = None
+        if stream:
+            secrets, hidden = template.secrets, template.hidden
+            relay = Relay(call, reply, template.format, translation, secrets, hidden, self._now)
         try:
             connection, response = await exchange
         except BaseException:

@@ -15,7 +15,7 @@ import trio
 from bifrost_trio._wire import EventReader, Response, StreamScan, Usage
 from bifrost_trio.errors import ConnectionBroken, FirstOutputTimeout, IdleTimeout, ProviderError, StreamFault
 from bifrost_trio.providers.verdicts import blotted, cleaned
-from bifrost_trio.types import Call, Format, Headers, JsonObject, Reply
+from bifrost_trio.types import Call, Clock, Format, Headers, JsonObject, Reply
 from bifrost_trio.upstream import Connection
 
 __all__ = ["MAX_HELD", "Relay", "Translation"]
@@ -75,6 +75,7 @@ class Relay:
         "_format",
         "_headers",
         "_hidden",
+        "_now",
         "_over",
         "_piece",
         "_reply",
@@ -91,6 +92,7 @@ class Relay:
         translation: Translation | None,
         secrets: Sequence[str],
         hidden: Sequence[bytes],
+        clock: Clock,
     ) -> None:
         """``format`` is the provider's.
 
@@ -106,6 +108,7 @@ class Relay:
         self._scan = StreamScan(format.name)
         self._over = 0.0
         self._piece = b""
+        self._now = clock
 
     async def run(
         self, connection: Connection, response: Response, headers: Headers, first_output: float, idle: float
@@ -126,7 +129,8 @@ class Relay:
                         piece = await self._with_the_end(piece)
                         if self._connection.reader.body_complete:
                             break
-                    await self._reply.write(piece)
+                    if not self._reply.write_now(piece):
+                        await self._reply.write(piece)
                     if self._translation is not None and len(piece) >= MANY_BYTES:
                         await trio.lowlevel.checkpoint()
                 try:
@@ -227,7 +231,7 @@ class Relay:
                 break
             limit = max(deadline - trio.current_time(), 0.0)
             piece = await connection.read_piece(limit, FirstOutputTimeout)
-        self._call.outcome.first_output_at = trio.current_time()
+        self._call.outcome.first_output_at = self._now()
         self._reply.claim()
         await self._reply.start(200, self._headers)
         return b"".join(held)

@@ -30,7 +30,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 def http_date(now: int) -> bytes:
     """Seconds since 1970 as RFC 9110 section 5.6.7 writes them.
 
-    Not by `email.utils.formatdate`: once a second one call would wait 40 us longer for its answer than the others.
+    Not by `email.utils.formatdate`: once a second one call would wait for it noticeably longer than all others.
     """
     t = time.gmtime(now)
     text = f"{_DAYS[t[6]]}, {t[2]:02} {_MONTHS[t[1] - 1]} {t[0]} {t[3]:02}:{t[4]:02}:{t[5]:02} GMT"
@@ -248,12 +248,17 @@ class Http1Connection:
             await self._write(self._take_unsent() + (render_chunk(data) if self._chunked else data))
 
     def write_now(self, data: bytes) -> bool:
-        if self._unsent or self._head or not self._chunked:
+        if self._head or not self._chunked:
             return False
+        unsent = self._unsent
+        chunk = render_chunk(data)
         try:
-            return self._channel.offer(render_chunk(data))
+            if not self._channel.offer(unsent + chunk if unsent else chunk):
+                return False
         except (OSError, trio.ClosedResourceError):
             return False
+        self._unsent = b""
+        return True
 
     async def finish(self, trailer: bytes = b"") -> None:
         last = b""

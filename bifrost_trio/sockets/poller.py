@@ -6,13 +6,13 @@ all runnable tasks had a step, and that is a turn:
 - *After the wait* the set is asked for all sockets that became readable, and who waits for one is rescheduled, to run
   in the turn that follows. A task (`run`) keeps the set itself among what Trio waits for, and does no more than that.
 - *Before the wait* goes out what the tasks of the turn have written. Each write by itself wakes a peer that had gone to
-  sleep, and where that is on the same machine the writer pays for it: a fifth of what a request cost. Written one after
-  the other they find it awake. Nothing is held back for longer than the turn, and no timer is involved.
+  sleep, and where that is on the same machine the writer pays for it. Written one after the other they find it awake.
+  Nothing is held back for longer than the turn, no timer is involved, and with few at once each goes out at once.
 
 Not chosen: `trio.lowlevel.wait_readable` for each read (two system calls a read, against one for all that became
-readable together), and a task that polls (one more step of Trio's loop between the bytes and their reader). What each
-costs on every workload is in ``benches/README.md``. Where epoll does not exist, `wait_readable` serves (`Socket` asks
-`edge_triggered`), a hang-up is seen on the next write, and writes go out at once.
+readable together), and a task that polls (one more step of Trio's loop between the bytes and their reader). Where
+epoll does not exist, `wait_readable` serves (`Socket` asks `edge_triggered`), a hang-up is seen on the next write, and
+writes go out at once.
 
 The rules that keep this sound:
 
@@ -63,7 +63,7 @@ if sys.platform == "linux":
 
 
 class _Woken(outcome.Outcome[None]):
-    """What a wait gives to all who were woken: a new `outcome.Value` for each costs a microsecond."""
+    """What a wait gives to all who were woken: a new `outcome.Value` for each would be made for nothing."""
 
     __slots__ = ()
 
