@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any
 
 import outcome
 import trio
-from trio.lowlevel import wait_readable
+from trio.lowlevel import reschedule, wait_readable
 
 from bifrost_trio.sockets.deadlines import Deadlines
 
@@ -55,9 +55,10 @@ CROWD = 4
 """Sockets that became readable together from which on writing waits for the end of the turn. With fewer, each peer has
 its bytes the sooner the better."""
 
-READABLE = ROOM = GONE = 0
+READ = READABLE = ROOM = GONE = 0
 if sys.platform == "linux":
-    READABLE = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+    READ = select.EPOLLIN
+    READABLE = READ | select.EPOLLRDHUP | select.EPOLLET
     ROOM = select.EPOLLOUT
     GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
@@ -156,36 +157,34 @@ class Poller(trio.abc.Instrument):
         try:
             batch = epoll.poll(0, BATCH)
             self.crowded = len(batch) >= CROWD
-            if batch:
-                self._wake(batch)
+            if not batch:
+                return
+            now = self.clock()
+            sockets = self.sockets
+            for fd, events in batch:
+                socket = sockets.get(fd)
+                if socket is None:
+                    continue
+                if events != READ:
+                    if events & ROOM:
+                        socket.flush()
+                        if events == ROOM:
+                            continue
+                    if events & GONE:
+                        socket.hangup = True
+                        if socket.waiter is None and socket.on_hangup is not None:
+                            socket.on_hangup()
+                socket.ready = True
+                if socket.waiter is None or (socket.take is not None and socket.pump(now)):
+                    continue
+                waiter = socket.waiter
+                if waiter is not None:
+                    socket.waiter = None
+                    socket.waited += now - socket.waits_since
+                    reschedule(waiter, WOKEN)
         except Exception as error:
             self._fail(error)
             raise
-
-    def _wake(self, batch: list[tuple[int, int]]) -> None:
-        now = self.clock()
-        sockets = self.sockets
-        reschedule = trio.lowlevel.reschedule
-        for fd, events in batch:
-            socket = sockets.get(fd)
-            if socket is None:
-                continue
-            if events & ROOM:
-                socket.flush()
-                if events == ROOM:
-                    continue
-            socket.ready = True
-            if events & GONE:
-                socket.hangup = True
-                if socket.waiter is None and socket.on_hangup is not None:
-                    socket.on_hangup()
-            if socket.waiter is None or (socket.take is not None and socket.pump(now)):
-                continue
-            waiter = socket.waiter
-            if waiter is not None:
-                socket.waiter = None
-                socket.waited += now - socket.waits_since
-                reschedule(waiter, WOKEN)
 
     def _fail(self, error: Exception) -> None:
         self._failed = error

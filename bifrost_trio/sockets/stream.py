@@ -257,7 +257,10 @@ class Socket:
             if not unsent:
                 poller.written.append(self)
             return None
-        sent = self.send_now(data)
+        try:
+            sent = self._send(data)
+        except BlockingIOError:
+            sent = 0
         return memoryview(data)[sent:] if sent < len(data) else None
 
     @property
