@@ -92,7 +92,8 @@ class Request:
         """
     @property
     def usual(self) -> bool:
-        """Whether all of it is there, the connection stays, and it is neither HEAD, nor HTTP/1.0, nor a handover."""
+        """Whether it needs no thought before it is served: all of it is there, its connection stays (so it is not of
+        HTTP/1.0), and it is neither HEAD, nor waits for ``100 Continue``, nor is for another protocol."""
     @property
     def special(self) -> bool:
         """Whether any header begins with ``x-bf-``, ``anthropic-``, ``openai-`` or is ``x-request-id``."""

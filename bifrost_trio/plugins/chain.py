@@ -150,11 +150,7 @@ class Plugins:
     def _run_cancelled(self, call: Call, plugins: Sequence[Plugin]) -> None:
         """The call is cancelled: nothing can be awaited here any more, so what would wait goes to the background."""
         for plugin in plugins:
-            try:
-                rest = plugin.after(call, None)
-            except Exception:
-                self._count(plugin, "after")
-                continue
+            rest = self._begin(plugin, "after", call, None)
             if rest is not None:
                 self._background.start_soon(self._run_late, plugin, rest)
 
@@ -176,7 +172,7 @@ class Plugins:
         try:
             return getattr(plugin, hook)(*arguments)
         except Exception as error:
-            self._note(plugin, hook, error, *arguments)
+            self._raise_or_count(plugin, hook, error, *arguments)
 
     async def _end(self, plugin: Plugin, hook: str, result: object, *arguments: object) -> Any:
         """What a hook gave, or what is to be awaited for it."""
@@ -186,15 +182,15 @@ class Plugins:
             if result is not None and not isinstance(result, Answer | GatewayError):
                 raise TypeError(f"{hook} gave a {type(result).__name__}, not an Answer")
         except Exception as error:
-            self._note(plugin, hook, error, *arguments)
+            self._raise_or_count(plugin, hook, error, *arguments)
             return None
         return result
 
-    def _note(self, plugin: Plugin, hook: str, error: Exception, *arguments: object) -> None:
-        """Raises the error if it is for the client; else it is counted."""
-        # Of an answer that is on its way there is nobody left to refuse. (Who is shown it beforehand may refuse it.)
-        told = hook == "after" and arguments[-1] is None
-        if isinstance(error, GatewayError) and not told:
+    def _raise_or_count(self, plugin: Plugin, hook: str, error: Exception, *arguments: object) -> None:
+        """GatewayErrors are for the client, anything else is the plugin's own."""
+        # Once the answer is on its way there is nobody left to refuse. (Who is shown it beforehand may refuse it.)
+        too_late = hook == "after" and arguments[-1] is None
+        if isinstance(error, GatewayError) and not too_late:
             raise error
         self._count(plugin, hook)
 

@@ -46,7 +46,7 @@ from bifrost_trio.sockets.deadlines import Deadlines
 if TYPE_CHECKING:
     from bifrost_trio.sockets.stream import Socket
 
-__all__ = ["Poller", "PollerStatistics"]
+__all__ = ["WOKEN", "Poller", "PollerStatistics"]
 
 BATCH = 512
 """Events taken from the kernel at once; what is left keeps the set readable."""
@@ -94,7 +94,7 @@ class Poller(trio.abc.Instrument):
     """The epoll set and the deadlines. `run` belongs into a nursery that lives as long as any socket."""
 
     def __init__(self) -> None:
-        self.edge_triggered = hasattr(select, "epoll")
+        self.edge_triggered = READABLE != 0
         self.sockets: dict[int, Socket] = {}
         self.clock: Callable[[], float] = trio.current_time
         self.deadlines = Deadlines()

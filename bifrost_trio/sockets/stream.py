@@ -15,7 +15,7 @@ from trio.lowlevel import Abort, current_task, wait_task_rescheduled
 
 from bifrost_trio.sockets.channel import Take
 from bifrost_trio.sockets.deadlines import BUCKET_SECONDS
-from bifrost_trio.sockets.poller import Poller
+from bifrost_trio.sockets.poller import WOKEN, Poller
 
 __all__ = ["READ_SIZE", "Socket", "connect"]
 
@@ -154,9 +154,9 @@ class Socket:
         assert take is not None
         try:
             for _ in range(READS_WITHOUT_WAIT):
-                self.ready = self.hangup
-                data = self._recv(READ_SIZE)
-                self.ready = self.ready or len(data) == READ_SIZE
+                data = self.receive_now()
+                if data is None:
+                    break
                 if not take(data):
                     self._satisfied = True
                     return False
@@ -164,8 +164,6 @@ class Socket:
                     break
             else:
                 return False
-        except BlockingIOError:
-            self.ready = False
         except Exception as error:
             self.wake(outcome.Error(error))
             return True
@@ -335,7 +333,7 @@ class Socket:
     def _hang_up(self) -> None:
         self.hangup = self.ready = True
         if self.waiter is not None:
-            self.wake(outcome.Value(None))
+            self.wake(WOKEN)
         elif self.on_hangup is not None:
             self.on_hangup()
 

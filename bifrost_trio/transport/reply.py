@@ -79,17 +79,19 @@ class ClientReply:
             await self.sink.start(status, _with_facts(self._call, headers))
 
     async def write(self, data: bytes) -> None:
-        self._call.outcome.bytes_out += len(data)
-        # An event's end may come in two pieces.
-        self._last = data if len(data) > 2 else (self._last + data)[-3:]
+        self._note(data)
         await self.sink.write(data)
 
     def write_now(self, data: bytes) -> bool:
         if not self.sink.write_now(data):
             return False
-        self._call.outcome.bytes_out += len(data)
-        self._last = data if len(data) > 2 else (self._last + data)[-3:]
+        self._note(data)
         return True
+
+    def _note(self, data: bytes) -> None:
+        self._call.outcome.bytes_out += len(data)
+        # An event's end may come in two pieces.
+        self._last = data if len(data) > 2 else (self._last + data)[-3:]
 
     async def finish(self, trailer: bytes = b"") -> None:
         self._call.outcome.bytes_out += len(trailer)

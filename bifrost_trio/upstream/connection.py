@@ -40,6 +40,11 @@ class TimeLimits:
     total: float = 300.0
 
 
+def _unwanted(data: bytes) -> bool:
+    """What takes a piece while nobody pulls: a connection that is idle holds on to no call."""
+    return False
+
+
 class Connection:
     """A connection and the parser of its answers. One exchange at a time; closed after any error."""
 
@@ -53,7 +58,7 @@ class Connection:
         self.setup_seconds = 0.0
         """What it took to connect: the name, TCP, TLS; in the place of a stale one, with the wait for that."""
         self._sent = True
-        self._take: Take = bool
+        self._take: Take = _unwanted
         self._waited_before = 0.0
 
     def exchange(
@@ -156,7 +161,7 @@ class Connection:
         except (OSError, trio.TooSlowError) as error:
             raise _failure(error, IdleTimeout) from error
         finally:
-            self._take = bool
+            self._take = _unwanted
 
     def _received(self, data: bytes) -> bool:
         reader = self.reader

@@ -123,6 +123,7 @@ impl RequestReader {
         let mut state = enter(&self.state)?;
         let RequestState { reader, path, path_text } = &mut *state;
         let Some(incoming) = reader.feed(data)? else { return Ok(None) };
+        let usual = incoming.usual();
         let head = incoming.request;
         let path = match path {
             Some(known) if path_text == head.path() => known.clone_ref(py),
@@ -131,11 +132,6 @@ impl RequestReader {
                 path.insert(PyString::new(py, path_text).unbind()).clone_ref(py)
             }
         };
-        let usual = incoming.complete
-            && head.keep_alive
-            && !incoming.expect_continue
-            && incoming.handover.is_none()
-            && head.method() != "HEAD";
         Ok(Some(Request {
             method: method(py, head.method()),
             usual,

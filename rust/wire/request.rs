@@ -249,6 +249,15 @@ pub struct Incoming<'a> {
     pub handover: Option<&'a [u8]>,
 }
 
+impl Incoming<'_> {
+    /// Nothing of it has to be thought about before it is served: all of it is there, its connection stays, and it is
+    /// neither ``HEAD``, nor of HTTP/1.0, nor for another protocol.
+    pub fn usual(&self) -> bool {
+        let asks_more = self.expect_continue || self.handover.is_some();
+        self.complete && self.request.keep_alive && !asks_more && self.request.method() != "HEAD"
+    }
+}
+
 /// What was found in the bytes so far, and how many of them are used up.
 struct Step {
     used: usize,

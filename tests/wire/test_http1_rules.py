@@ -213,6 +213,30 @@ def test_special_headers(name: bytes, special: bool) -> None:
     assert request(head(name + b": 1"))[0].special is special
 
 
+UNUSUAL = {
+    "HEAD": b"HEAD / HTTP/1.1\r\nhost: a\r\n\r\n",
+    "HTTP/1.0": b"GET / HTTP/1.0\r\n\r\n",
+    "the last of its connection": b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+    "a body on its way": b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nab",
+    "an expectation": b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\nexpect: 100-continue\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("data", UNUSUAL.values(), ids=UNUSUAL)
+def test_requests_that_need_thought(data: bytes) -> None:
+    request = RequestReader().feed(data)
+    assert request is not None
+    assert not request.usual
+
+
+def test_a_usual_request() -> None:
+    for data in (b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc"):
+        request = RequestReader().feed(data)
+        assert request is not None
+        assert request.usual
+
+
 @pytest.mark.parametrize(
     ("field", "plain"),
     [
