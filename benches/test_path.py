@@ -82,7 +82,7 @@ class Client:
         self.status = status
         self.size += len(render_answer(status, headers, body, keep_alive=True, head=False))
 
-    async def start(self, status: int, headers: Headers) -> None:
+    def start(self, status: int, headers: Headers) -> None:
         self.status = status
 
     async def write(self, data: bytes) -> None:

@@ -21,7 +21,7 @@ import trio
 from bifrost_trio.config import Config, PluginConfig, load
 from bifrost_trio.errors import ConfigError, GatewayError, Problem, ProviderFault
 from bifrost_trio.formats import FORMATS
-from bifrost_trio.mcp import Mcp
+from bifrost_trio.mcp import tools
 from bifrost_trio.plugins import Plugin, Plugins, load_plugins
 from bifrost_trio.providers import Provider, ProviderModel, build_provider
 from bifrost_trio.router import ListedModel, ModelLists, Router, Targets
@@ -67,10 +67,9 @@ def stack(
 
     Server → Transport → Router → Plugins → MCP → Workers → Providers → Upstream
     """
-    workers = Workers(providers)
-    mcp = Mcp(workers)
-    chain = Plugins(plugins, mcp, background) if plugins else None
-    return Router(targets, chain or mcp), chain
+    following = tools(Workers(providers))
+    chain = Plugins(plugins, following, background) if plugins else None
+    return Router(targets, chain or following), chain
 
 
 @dataclass(frozen=True, slots=True)

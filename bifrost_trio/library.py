@@ -58,7 +58,7 @@ class _Capture:
     async def send(self, status: int, headers: Headers, body: bytes) -> None:
         self.body = body
 
-    async def start(self, status: int, headers: Headers) -> None: ...
+    def start(self, status: int, headers: Headers) -> None: ...
 
     async def write(self, data: bytes) -> None:
         self.body += data

@@ -5,6 +5,6 @@
 | `station` | the station's place in the path |
 """
 
-from bifrost_trio.mcp.station import Mcp
+from bifrost_trio.mcp.station import tools
 
-__all__ = ["Mcp"]
+__all__ = ["tools"]

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from bifrost_trio.types import Station
 
-from bifrost_trio.types import Call, Reply, Station
-
-__all__ = ["Mcp"]
+__all__ = ["tools"]
 
 
-class Mcp:
-    """Hands every call on as it is."""
-
-    def __init__(self, following: Station) -> None:
-        self._following = following
-
-    def __call__(self, call: Call, reply: Reply) -> Awaitable[None]:
-        return self._following(call, reply)
+def tools(following: Station) -> Station:
+    """The station that gives models their tools, or what follows it where no tool server is configured, so
+    that it costs nothing: that is everywhere, as yet."""
+    return following

@@ -43,7 +43,6 @@ async def serve_mock(
         async with trio.open_nursery() as nursery:
 
             def accept(sock: stdlib_socket.socket) -> None:
-                sock.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
                 nursery.start_soon(Connection(sock, answerer, tally).run)
 
             for listener in listeners:

@@ -28,8 +28,8 @@ class _Through:
     async def send(self, status: int, headers: Headers, body: bytes) -> None:
         await self._reply.send(status, headers, body)
 
-    async def start(self, status: int, headers: Headers) -> None:
-        await self._reply.start(status, headers)
+    def start(self, status: int, headers: Headers) -> None:
+        self._reply.start(status, headers)
 
     async def write(self, data: bytes) -> None:
         await self._reply.write(data)
@@ -122,7 +122,7 @@ def rendered(call: Call, answer: Answer) -> bytes:
 async def write_rendered(call: Call, reply: Reply, data: bytes) -> None:
     reply.claim()
     if call.stream:
-        await reply.start(200, EVENT_STREAM)
+        reply.start(200, EVENT_STREAM)
         await reply.finish(data)
     else:
         await reply.send(200, JSON, data)

@@ -21,7 +21,7 @@ from bifrost_trio.errors import (
 from bifrost_trio.formats.codec import DecodeError, decode, encode
 from bifrost_trio.providers.listing import ProviderModel, fetch_models
 from bifrost_trio.providers.quirks import Quirks
-from bifrost_trio.providers.relay import Relay, Translation
+from bifrost_trio.providers.relay import Relay, Translation, compressed
 from bifrost_trio.providers.rendering import Auth, hyphenated, render_prefix
 from bifrost_trio.providers.verdicts import (
     MAX_REFUSAL,
@@ -38,7 +38,6 @@ from bifrost_trio.upstream import Connection, Pool, PoolStatistics
 __all__ = ["Endpoint", "Provider", "ProviderStatistics"]
 
 JSON: Headers = ((b"content-type", b"application/json"),)
-EVENT_STREAM: Headers = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"))
 
 REFUSAL_SECONDS = 10.0
 """For the body of an answer whose status is an error: what it says is worth a short wait."""
@@ -119,14 +118,16 @@ class Provider:
         translation = None
         if stream and call.format is not template.format:
             translation = Translation(template.format, call.format, call.request)
-        exchange = template.pool.exchange(data, began, template.limit, template.overdue)
+        pool = template.pool
+        sent = pool.send(data, began)
         # Made while the provider thinks.
-        relay = None
+        relay = begin = None
         if stream:
             secrets, hidden = template.secrets, template.hidden
             relay = Relay(call, reply, template.format, translation, secrets, hidden, self._now)
+            begin = relay.begin
         try:
-            connection, response = await exchange
+            connection, response = await pool.receive(sent, data, template.limit, template.overdue, begin)
         except BaseException:
             call.outcome.upstream_seconds += trio.current_time() - began
             raise
@@ -136,7 +137,7 @@ class Provider:
             return None
         if not response.complete or response.status // 100 != 2:
             return await self._whole(answer)
-        template.pool.give_back(connection)
+        pool.give_back(connection)
         call.outcome.upstream_seconds += connection.waited
         return self._answer(answer, response.body)
 
@@ -198,14 +199,13 @@ class Provider:
 
     async def _stream(self, exchange: Exchange, relay: Relay, reply: Reply) -> None:
         call, connection = exchange.call, exchange.connection
-        headers = EVENT_STREAM if call.native else (*EVENT_STREAM, *exchange.shown_headers())
         pool = exchange.template.pool
         limits = pool.limits
         try:
-            if exchange.response.header(b"content-encoding") not in (None, b"identity"):
+            if compressed(exchange.response):
                 raise MalformedAnswer("the provider compressed its stream, which was not asked for")
             deadline = exchange.began + limits.first_output
-            last = await relay.run(connection, exchange.response, headers, deadline, limits.idle)
+            last = await relay.run(connection, exchange.response, deadline, limits.idle)
         except BaseException:
             pool.drop(connection)
             raise

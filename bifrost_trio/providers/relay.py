@@ -14,11 +14,13 @@ import trio
 
 from bifrost_trio._wire import EventReader, Response, StreamScan, Usage
 from bifrost_trio.errors import ConnectionBroken, FirstOutputTimeout, IdleTimeout, ProviderError, StreamFault
-from bifrost_trio.providers.verdicts import blotted, cleaned
+from bifrost_trio.providers.verdicts import blotted, cleaned, forwarded_headers
 from bifrost_trio.types import Call, Clock, Format, Headers, JsonObject, Reply
 from bifrost_trio.upstream import Connection
 
-__all__ = ["MAX_HELD", "Relay", "Translation"]
+__all__ = ["MAX_HELD", "Relay", "Translation", "compressed"]
+
+EVENT_STREAM: Headers = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"))
 
 LAST_EVENTS = (b"data: [DONE]\n\n", b"data: [DONE]\r\n\r\n")
 """Behind which OpenAI's stream has nothing more to say."""
@@ -66,19 +68,24 @@ class Translation:
         return b"".join(map(self._encoder.encode, self._decoder.finish())) + self._encoder.finish()
 
 
+def compressed(response: Response) -> bool:
+    return response.header(b"content-encoding") not in (None, b"identity")
+
+
 class Relay:
     """One stream of one attempt."""
 
     __slots__ = (
         "_call",
+        "_committed",
         "_connection",
         "_format",
-        "_headers",
         "_hidden",
         "_now",
         "_over",
         "_piece",
         "_reply",
+        "_response",
         "_scan",
         "_secrets",
         "_translation",
@@ -106,28 +113,53 @@ class Relay:
         self._secrets = secrets
         self._hidden = hidden
         self._scan = StreamScan(format.name)
+        self._response: Response | None = None
+        self._committed = False
         self._over = 0.0
         self._piece = b""
         self._now = clock
 
-    async def run(
-        self, connection: Connection, response: Response, headers: Headers, first_output: float, idle: float
-    ) -> bytes:
+    def begin(self, connection: Connection, response: Response) -> None:
+        """The head of the answer is there, and what came with it: handed on at once if it holds output and there is
+        nothing else to be done with it. Called from the poller (see `Pool.receive`); `run` has to follow."""
+        if response.status != 200 or not response.event_stream or compressed(response):
+            return
+        self._connection = connection
+        self._response = response
+        self._piece = piece = cleaned(response.body, self._hidden)
+        scan = self._scan
+        if not piece:
+            return
+        scan.feed(piece)
+        last = scan.complete or connection.reader.body_complete
+        if scan.output and scan.error is None and self._translation is None and not last:
+            self._commit(response)
+            if self._reply.write_now(piece):
+                self._piece = b""
+
+    def _commit(self, response: Response) -> None:
+        call = self._call
+        call.outcome.first_output_at = self._now()
+        self._committed = True
+        self._reply.claim()
+        shown = EVENT_STREAM if call.native else (*EVENT_STREAM, *forwarded_headers(response, *self._secrets))
+        self._reply.start(200, shown)
+
+    async def run(self, connection: Connection, response: Response, first_output: float, idle: float) -> bytes:
         """Hands the stream on up to its last piece, which is returned: the connection goes home before it is written.
 
-        ``headers`` begin the client's answer, ``first_output`` is a deadline, ``idle`` a number of seconds. Raises
-        ProviderError, ClientLeft.
+        ``first_output`` is a deadline, ``idle`` a number of seconds. Raises ProviderError, ClientLeft.
         """
-        self._connection = connection
-        self._headers = headers
+        if self._response is None:
+            self.begin(connection, response)
         try:
-            piece = await self._hold_back(response.body, first_output)
-            reader = self._connection.reader
+            piece = self._piece if self._committed else await self._hold_back(response, first_output)
+            reader = connection.reader
             while not reader.body_complete:
                 if piece:
                     if self._translation is None and piece.endswith(LAST_EVENTS):
                         piece = await self._with_the_end(piece)
-                        if self._connection.reader.body_complete:
+                        if connection.reader.body_complete:
                             break
                     if not self._reply.write_now(piece):
                         await self._reply.write(piece)
@@ -208,15 +240,13 @@ class Relay:
             outcome.usage = Usage(known or self._call.envelope.size // BYTES_A_TOKEN, scan.outputs)
             outcome.usage_estimated = True
 
-    async def _hold_back(self, piece: bytes, deadline: float) -> bytes:
+    async def _hold_back(self, response: Response, deadline: float) -> bytes:
         """Reads until the first real output, or the end; commits; what was held back is returned, to be written."""
-        connection, scan = self._connection, self._scan
+        connection, scan, piece = self._connection, self._scan, self._piece
         held: list[bytes] = []
         size = 0
         while True:
             if piece:
-                piece = cleaned(piece, self._hidden)
-                scan.feed(piece)
                 if scan.error is not None:
                     raise self._fault_of(scan.error)
                 size += len(piece)
@@ -230,10 +260,9 @@ class Relay:
                     raise ConnectionBroken("the provider's stream ended before it was complete")
                 break
             limit = max(deadline - trio.current_time(), 0.0)
-            piece = await connection.read_piece(limit, FirstOutputTimeout)
-        self._call.outcome.first_output_at = self._now()
-        self._reply.claim()
-        await self._reply.start(200, self._headers)
+            piece = cleaned(await connection.read_piece(limit, FirstOutputTimeout), self._hidden)
+            scan.feed(piece)
+        self._commit(response)
         return b"".join(held)
 
     def _translated(self, translation: Translation, piece: bytes) -> bytes:

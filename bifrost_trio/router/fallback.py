@@ -30,7 +30,9 @@ class Router:
         envelope = call.envelope
         if not envelope.model:
             raise InvalidField("the request names no model", "model", "missing_required_parameter")
-        call.target = target = self._targets.known(envelope.model, call.default_provider)
+        targets = self._targets
+        target = targets.remembered.get((envelope.model, call.default_provider))
+        call.target = target = target or targets.known(envelope.model, call.default_provider)
         if target is None or envelope.fallbacks:
             return self._with_fallbacks(call, reply)
         return self._following(call, reply)

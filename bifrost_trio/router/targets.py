@@ -28,9 +28,10 @@ class Targets:
     def __init__(self, providers: Collection[str], models: ModelLists) -> None:
         self._providers = frozenset(providers)
         self._models = models
-        self._remembered: dict[tuple[str, str | None], Target] = {}
+        self.remembered: dict[tuple[str, str | None], Target] = {}
+        """What `known` has found, by its name and default provider: to be looked into first."""
         # What was resolved by the lists that were known then is resolved anew by those that are known now.
-        models.on_change = self._remembered.clear
+        models.on_change = self.remembered.clear
 
     def known(self, name: str, default_provider: str | None = None, param: str = "model") -> Target | None:
         """The target, as far as it is known without asking anybody. Raises InvalidField for ``param``.
@@ -38,13 +39,13 @@ class Targets:
         ``default_provider`` serves bare names of a drop-in route whose own provider is configured, unless only another
         one is known to offer them.
         """
-        target = self._remembered.get((name, default_provider))
+        target = self.remembered.get((name, default_provider))
         if target is None:
             target = self._resolve(name, default_provider, param)
             if target is not None and len(name) <= REMEMBERED_LENGTH:
-                if len(self._remembered) >= REMEMBERED_NAMES:
-                    self._remembered.clear()
-                self._remembered[name, default_provider] = target
+                if len(self.remembered) >= REMEMBERED_NAMES:
+                    self.remembered.clear()
+                self.remembered[name, default_provider] = target
         return target
 
     def _resolve(self, name: str, default_provider: str | None, param: str) -> Target | None:

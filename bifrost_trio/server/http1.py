@@ -64,6 +64,7 @@ class Http1Connection:
         "_answered",
         "_application",
         "_begun",
+        "_blocked_before",
         "_cancel",
         "_channel",
         "_chunked",
@@ -85,6 +86,7 @@ class Http1Connection:
         self._cancel: Callable[[], None] = _nothing_to_cancel
         self._answered = False
         self._begun = False
+        self._blocked_before = 0.0
         self._chunked = True
         self._continue = False
         self._head = False
@@ -99,6 +101,7 @@ class Http1Connection:
         with trio.CancelScope() as scope:
             self._cancel = scope.cancel
             while (request := await self._next_request()) is not None:
+                self._blocked_before = self._channel.blocked
                 if request.usual:
                     self._answered = self._begun = self._head = self._continue = False
                     self._chunked = self._keep_alive = True
@@ -226,7 +229,7 @@ class Http1Connection:
 
     @property
     def blocked(self) -> float:
-        return self._channel.blocked
+        return self._channel.blocked - self._blocked_before
 
     async def send(self, status: int, headers: Headers, body: bytes) -> None:
         keep_alive = self._stays()
@@ -235,8 +238,7 @@ class Http1Connection:
         self._channel.on_hangup = None
         self._answered = True
 
-    async def start(self, status: int, headers: Headers) -> None:
-        """Nothing is written yet: the head goes out with the first bytes of the body."""
+    def start(self, status: int, headers: Headers) -> None:
         keep_alive = self._stays() and self._chunked
         self._keep_alive = keep_alive
         self._begun = True

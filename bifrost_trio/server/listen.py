@@ -7,6 +7,7 @@ import socket as stdlib_socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import trio
@@ -62,6 +63,7 @@ class Server:
         self._others = others
         self._connections: set[Http1Connection] = set()
         self._accepted = 0
+        self._listeners: Sequence[stdlib_socket.socket] = ()
         self._accepting = trio.CancelScope()
         self._serving = trio.CancelScope()
         self.draining = False
@@ -72,15 +74,15 @@ class Server:
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Returns when it was drained and the last connection is over."""
+        self._listeners = tuple(listeners)
         with self._serving:
             async with trio.open_nursery() as connections:
+                accept = partial(self.accept, connections=connections)
                 task_status.started()
                 with self._accepting:
                     async with trio.open_nursery() as accepting:
                         for listener in listeners:
-                            accepting.start_soon(
-                                accept_from, listener, lambda sock: self.accept(sock, connections), self._room
-                            )
+                            accepting.start_soon(accept_from, listener, accept, self._room, self._poller)
 
     @property
     def max_connections(self) -> float:
@@ -145,6 +147,8 @@ class Server:
             return
         self.draining = True
         self._accepting.cancel()
+        for listener in self._listeners:
+            self._poller.unlisten(listener)
         for connection in list(self._connections):
             connection.drain()
         if self._others is not None:

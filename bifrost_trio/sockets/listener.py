@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import trio
 
+from bifrost_trio.sockets.poller import Poller
+
 __all__ = ["ACCEPTS_PER_WAKE", "Room", "accept_from", "listen"]
 
 BACKLOG = 2048
@@ -39,6 +41,8 @@ def listen(host: str, port: int) -> list[stdlib_socket.socket]:
             sock = stdlib_socket.socket(family, kind, protocol)
             sockets.append(sock)
             sock.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_REUSEADDR, 1)
+            # Whoever is accepted inherits it. Without it a small write waits for the peer's delayed acknowledgement.
+            sock.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
             if family == stdlib_socket.AF_INET6:
                 sock.setsockopt(stdlib_socket.IPPROTO_IPV6, stdlib_socket.IPV6_V6ONLY, 1)
             sock.bind((address[0], port, *address[2:]))
@@ -93,33 +97,74 @@ class Room:
             self._waiting.unpark_all()
 
 
-async def accept_from(
-    listener: stdlib_socket.socket, handle: Callable[[stdlib_socket.socket], None], room: Room | None = None
-) -> None:
-    """Takes connections for ever and gives each to ``handle``, which must not wait.
+class _Accepting:
+    """Takes connections from one listening socket, a lot at a time."""
 
-    Out of descriptors or memory: those connected go on, and the queue is looked at again after 100 ms. Without room
-    none is taken: what waits in the kernel's queue may be another process's to serve.
-    """
-    room = room or Room()
-    latest = -math.inf
-    while True:
-        await room.wait_free()
-        await trio.lowlevel.wait_readable(listener)
+    def __init__(
+        self, listener: stdlib_socket.socket, handle: Callable[[stdlib_socket.socket], None], room: Room
+    ) -> None:
+        # Not `socket.accept`: that makes enums of the family and the type for each connection, which takes longer than
+        # the system call.
+        self._accept = listener._accept  # type: ignore[attr-defined]
+        self._kind = int(listener.family), int(listener.type), listener.proto
+        self._handle = handle
+        self._room = room
+        self._latest = -math.inf
+        self.exhausted = False
+        """Whether the process had no descriptor or no memory for the next connection."""
+        self.paused = trio.Event()
+
+    def take(self, now: float) -> None:
+        """Called when connections wait. Sets ``paused`` when no more are to be taken for now."""
         # One that comes alone is served before the queue is looked at again; in a rush they are taken together.
-        before, latest = latest, trio.current_time()
-        for _ in range(ACCEPTS_PER_WAKE if latest - before < RUSH_SECONDS else 1):
-            if not room.free:
-                break
+        before, self._latest = self._latest, now
+        for _ in range(ACCEPTS_PER_WAKE if now - before < RUSH_SECONDS else 1):
+            if not self._room.free:
+                self.paused.set()
+                return
             try:
-                connection, _ = listener.accept()
+                fd, _ = self._accept()
             except BlockingIOError:
-                break
+                return
             except OSError as error:
                 if error.errno in _OF_THE_CONNECTION:
                     continue
                 if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    await trio.sleep(0.1)
-                    break
+                    self.exhausted = True
+                    self.paused.set()
+                    return
                 raise
-            handle(connection)
+            self._handle(stdlib_socket.socket(*self._kind, fd))
+
+    async def resume(self) -> None:
+        if self.exhausted:
+            await trio.sleep(0.1)
+            self.exhausted = False
+        await self._room.wait_free()
+        self.paused = trio.Event()
+
+
+async def accept_from(
+    listener: stdlib_socket.socket,
+    handle: Callable[[stdlib_socket.socket], None],
+    room: Room | None = None,
+    poller: Poller | None = None,
+) -> None:
+    """Takes connections for ever and gives each to ``handle``, which must not wait.
+
+    With a poller they are taken in the turn in which they came, and a task that ``handle`` starts has its first step in
+    that turn. Without one, or where there is no epoll, a task is woken first.
+
+    Out of descriptors or memory: those connected go on, and the queue is looked at again after 100 ms. Without room
+    none is taken: what waits in the kernel's queue may be another process's to serve.
+    """
+    accepting = _Accepting(listener, handle, room or Room())
+    while True:
+        await accepting.resume()
+        if poller is not None and poller.edge_triggered:
+            with poller.listening(listener, accepting.take):
+                await accepting.paused.wait()
+        else:
+            while not accepting.paused.is_set():
+                await trio.lowlevel.wait_readable(listener)
+                accepting.take(trio.current_time())

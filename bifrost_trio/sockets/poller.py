@@ -32,8 +32,10 @@ The rules that keep this sound:
 from __future__ import annotations
 
 import select
+import socket as stdlib_socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +98,7 @@ class Poller(trio.abc.Instrument):
     def __init__(self) -> None:
         self.edge_triggered = READABLE != 0
         self.sockets: dict[int, Socket] = {}
+        self._listeners: dict[int, Callable[[float], None]] = {}
         self.clock: Callable[[], float] = trio.current_time
         self.deadlines = Deadlines()
         self.crowded = False
@@ -164,6 +167,8 @@ class Poller(trio.abc.Instrument):
             for fd, events in batch:
                 socket = sockets.get(fd)
                 if socket is None:
+                    if fd in self._listeners:
+                        self._listeners[fd](now)
                     continue
                 if events != READ:
                     if events & ROOM:
@@ -197,6 +202,28 @@ class Poller(trio.abc.Instrument):
         if self._epoll is not None:
             self.sockets[socket.fd] = socket
             self._epoll.register(socket.fd, READABLE)
+
+    @contextmanager
+    def listening(self, listener: stdlib_socket.socket, take: Callable[[float], None]) -> Iterator[None]:
+        """Within the block ``take`` is called, with the time, in each turn in which connections wait to be accepted.
+
+        Level-triggered: what one call leaves in the queue is offered again.
+        """
+        fd = listener.fileno()
+        assert self._epoll is not None
+        self._epoll.register(fd, READ)
+        self._listeners[fd] = take
+        try:
+            yield
+        finally:
+            if listener.fileno() == fd:
+                self.unlisten(listener)
+
+    def unlisten(self, listener: stdlib_socket.socket) -> None:
+        """Before a listener is closed: one that other processes hold as well would stay in the set."""
+        fd = listener.fileno()
+        if self._listeners.pop(fd, None) is not None and self._epoll is not None:
+            self._epoll.unregister(fd)
 
     def watch_room(self, socket: Socket, wanted: bool) -> None:
         """Whether the socket is to be flushed when the kernel has room again."""

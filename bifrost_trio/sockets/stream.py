@@ -67,9 +67,6 @@ class Socket:
     def __init__(self, sock: stdlib_socket.socket, poller: Poller, *, ready: bool = False) -> None:
         """``ready``: the peer may have written already, so that the first read is tried before it is waited for."""
         sock.setblocking(False)
-        if sock.family in (stdlib_socket.AF_INET, stdlib_socket.AF_INET6):
-            # Without it a small write waits for the peer's delayed acknowledgement: 40 ms.
-            sock.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
         self._sock = sock
         self._poller = poller
         self._recv = sock.recv
@@ -374,6 +371,8 @@ async def connect(family: int, address: tuple[str, int], limit: float, poller: P
     """A connection to a resolved address. Raises OSError, `trio.TooSlowError` after ``limit`` seconds."""
     sock = stdlib_socket.socket(family, stdlib_socket.SOCK_STREAM | stdlib_socket.SOCK_NONBLOCK)
     try:
+        # Without it a small write waits for the peer's delayed acknowledgement: 40 ms.
+        sock.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
         try:
             sock.connect(address)
         except BlockingIOError:

@@ -92,8 +92,8 @@ class CorsSink:
     async def send(self, status: int, headers: Headers, body: bytes) -> None:
         await self._sink.send(status, [*headers, *self._added], body)
 
-    async def start(self, status: int, headers: Headers) -> None:
-        await self._sink.start(status, [*headers, *self._added])
+    def start(self, status: int, headers: Headers) -> None:
+        self._sink.start(status, [*headers, *self._added])
 
     async def write(self, data: bytes) -> None:
         await self._sink.write(data)

@@ -61,13 +61,26 @@ class AsgiRequest:
 class AsgiExchange:
     """The body of an ASGI request and the sink of its answer."""
 
-    __slots__ = ("_limit", "_more", "_receive", "_send", "blocked", "body_read", "ended", "ending", "left", "started")
+    __slots__ = (
+        "_head",
+        "_limit",
+        "_more",
+        "_receive",
+        "_send",
+        "blocked",
+        "body_read",
+        "ended",
+        "ending",
+        "left",
+        "started",
+    )
 
     def __init__(self, receive: Receive, send: Send, body_limit: float = math.inf) -> None:
         self._limit = body_limit
         self._receive = receive
         self._send = send
         self._more = True
+        self._head: MutableMapping[str, Any] | None = None
         self.body_read = trio.Event()
         self.blocked = 0.0
         self.started = False
@@ -102,11 +115,12 @@ class AsgiExchange:
         if status != 204:
             # RFC 9110 section 8.6: never with a 204.
             headers = [*headers, (b"content-length", b"%d" % len(body))]
-        await self._start(status, headers)
+        self.start(status, headers)
         await self.finish(body)
 
-    async def start(self, status: int, headers: Headers) -> None:
-        await self._start(status, headers)
+    def start(self, status: int, headers: Headers) -> None:
+        self.started = True
+        self._head = {"type": "http.response.start", "status": status, "headers": [*headers]}
 
     async def write(self, data: bytes) -> None:
         await self._say({"type": "http.response.body", "body": data, "more_body": True})
@@ -125,13 +139,12 @@ class AsgiExchange:
     def reset(self) -> None:
         """The server resets what is not ended when the application returns; see `AsgiCalls`."""
 
-    async def _start(self, status: int, headers: Headers) -> None:
-        self.started = True
-        await self._say({"type": "http.response.start", "status": status, "headers": [*headers]})
-
     async def _say(self, message: MutableMapping[str, Any]) -> None:
         began = trio.current_time()
+        head, self._head = self._head, None
         try:
+            if head is not None:
+                await self._send(head)
             await self._send(message)
         except OSError:
             self.left = True

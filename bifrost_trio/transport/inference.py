@@ -144,7 +144,6 @@ class Inference:
         if heartbeat is not None:
             heartbeat.watch(reply, call.accepted_at)
         outcome = call.outcome
-        blocked = reply.sink.blocked
         try:
             await self._following(call, reply)
             outcome.state = State.DONE
@@ -159,7 +158,7 @@ class Inference:
         finally:
             if outcome.state is State.OPEN:
                 outcome.state = State.CANCELLED
-            outcome.client_seconds += reply.sink.blocked - blocked
+            outcome.client_seconds += reply.sink.blocked
             self._settled += 1
             if heartbeat is not None:
                 heartbeat.forget(reply)

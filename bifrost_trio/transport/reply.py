@@ -66,17 +66,17 @@ class ClientReply:
             if call.id is not None:
                 headers = [*headers, *id_header(call)]
         else:
-            headers = _with_facts(call, headers)
+            headers = fact_headers(call, headers)
         outcome.bytes_out = len(body)
         await self.sink.send(status, headers, body)
 
-    async def start(self, status: int, headers: Headers) -> None:
+    def start(self, status: int, headers: Headers) -> None:
         outcome = self._call.outcome
         outcome.committed = True
         outcome.status = status
         if not self._begun:
             self._begun = True
-            await self.sink.start(status, _with_facts(self._call, headers))
+            self.sink.start(status, fact_headers(self._call, headers))
 
     async def write(self, data: bytes) -> None:
         self._note(data)
@@ -193,23 +193,20 @@ def _told(attempt: Attempt) -> JsonObject:
     }
 
 
-def _with_facts(call: Call, headers: Headers) -> Headers:
-    """The provider's name for the request gives way to the client's own, where it has one."""
-    shown = headers if call.id is None else [header for header in headers if header[0] != b"x-request-id"]
-    return [*shown, *fact_headers(call)]
-
-
 def id_header(call: Call) -> list[tuple[bytes, bytes]]:
     """The client's own ``x-request-id``, where it sent one."""
     return [] if call.id is None else [(b"x-request-id", call.id.encode("latin-1"))]
 
 
-def fact_headers(call: Call) -> list[tuple[bytes, bytes]]:
-    """The same facts as headers, for answers that stay byte-exact and for streams.
+def fact_headers(call: Call, shown: Headers = ()) -> list[tuple[bytes, bytes]]:
+    """The same facts as headers, for answers that stay byte-exact and for streams; behind what is ``shown`` of the
+    provider's, whose name for the request gives way to the client's own.
 
     ``x-bf-attempts`` is ``provider/model:key:result`` for each attempt, in order, separated by commas.
     """
-    headers = id_header(call)
+    headers = list(shown)
+    if call.id is not None:
+        headers = [header for header in shown if header[0] != b"x-request-id"] + id_header(call)
     target = call.target
     if target is not None:
         of_target = _target_headers if len(target.model) <= REMEMBERED_LENGTH else _target_headers.__wrapped__

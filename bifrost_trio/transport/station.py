@@ -54,7 +54,8 @@ class Transport:
                     return
                 sink = self._admission.readable(request, sink)
                 self._check_headers(self._admission, request)
-            route = self._find(request)
+            routes = self._routes.get(request.path)
+            route = (routes and routes.get(request.method)) or self._find(request)
             if not (request.plain or route.open):
                 self._origins.check_origin(request)
             await route.handler(request, body, sink)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import trio
 
@@ -19,7 +20,10 @@ from bifrost_trio.errors import (
 )
 from bifrost_trio.sockets import Channel, Take
 
-__all__ = ["MAX_ANSWER", "Connection", "TimeLimits"]
+__all__ = ["MAX_ANSWER", "Begin", "Connection", "TimeLimits"]
+
+Begin: TypeAlias = "Callable[[Connection, Response], None]"
+"""Is given the head of an answer as soon as it is there. Called from the poller: must not wait."""
 
 MAX_ANSWER = 256 * 1024 * 1024
 """Bytes of a whole answer. Embeddings and images come in tens of megabytes; what is beyond this is an accident."""
@@ -48,7 +52,19 @@ def _unwanted(data: bytes) -> bool:
 class Connection:
     """A connection and the parser of its answers. One exchange at a time; closed after any error."""
 
-    __slots__ = ("_sent", "_take", "_waited_before", "channel", "exchanges", "idle_since", "reader", "setup_seconds")
+    __slots__ = (
+        "_begin",
+        "_head",
+        "_rest",
+        "_sent",
+        "_take",
+        "_waited_before",
+        "channel",
+        "exchanges",
+        "idle_since",
+        "reader",
+        "setup_seconds",
+    )
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
@@ -58,35 +74,68 @@ class Connection:
         self.setup_seconds = 0.0
         """What it took to connect: the name, TCP, TLS; in the place of a stale one, with the wait for that."""
         self._sent = True
+        self._rest: memoryview | None = None
+        self._begin: Begin | None = None
+        self._head: Response | None = None
         self._take: Take = _unwanted
         self._waited_before = 0.0
 
-    def exchange(
-        self, data: bytes, limit: float, overdue: type[ProviderTimeout] = FirstOutputTimeout
-    ) -> Awaitable[Response]:
-        """The call sends what the kernel takes at once, nearly always all; awaited, it gives the head of the answer,
-        within ``limit`` seconds from when the provider had the request.
-
-        Raises ConnectionBroken (the call too), MalformedAnswer, or ``overdue``.
-        """
+    def send(self, data: bytes) -> None:
+        """Sends a request as far as the kernel takes it at once, nearly always whole. Raises ConnectionBroken."""
         channel = self.channel
         self.exchanges += 1
         self._waited_before = channel.waited + channel.blocked
         if self.exchanges == 1:
             self._waited_before -= self.setup_seconds
         self.reader.expect()
+        self._head = None
         self._sent = False
         try:
-            rest = channel.begin_send(data)
+            self._rest = channel.begin_send(data)
         except (BrokenPipeError, ConnectionResetError):
             # It may have answered before it read anything: what it said is read, if it is there.
-            return self._read_head(limit, overdue)
+            return
         except OSError as error:
             raise ConnectionBroken(_BROKE_SENDING) from error
+        self._sent = self._rest is None
+
+    async def read_head(
+        self, limit: float, overdue: type[ProviderTimeout] = FirstOutputTimeout, begin: Begin | None = None
+    ) -> Response:
+        """The head of the answer to what was sent, within ``limit`` seconds from when the provider had the request.
+
+        ``begin`` is given it without this task being woken for that; not if the request took longer to send. Raises
+        ConnectionBroken, MalformedAnswer, or ``overdue``.
+        """
+        rest, self._rest = self._rest, None
         if rest:
-            return self._send_rest(rest, limit, overdue)
-        self._sent = True
-        return self._read_head(limit, overdue)
+            early = await self._send_watching(rest, limit, overdue)
+            if early is not None:
+                return early
+        elif begin is not None:
+            return await self._begun(limit, overdue, begin)
+        return await self._read_head(limit, overdue)
+
+    async def _begun(self, limit: float, overdue: type[ProviderTimeout], begin: Begin) -> Response:
+        channel = self.channel
+        over = channel.waited + limit
+        self._begin = begin
+        try:
+            while self._head is None:
+                await channel.pull(self._head_received, max(over - channel.waited, 0.0))
+        except (OSError, trio.TooSlowError) as error:
+            raise _failure(error, overdue) from error
+        finally:
+            self._begin = None
+        return self._head
+
+    def _head_received(self, data: bytes) -> bool:
+        if not data:
+            self.reader.end()
+        self._head = response = self.reader.feed(data)
+        if response is not None and self._begin is not None:
+            self._begin(self, response)
+        return False
 
     async def _read_head(self, limit: float, overdue: type[ProviderTimeout]) -> Response:
         # Of the limit only waiting takes anything: that is counted anyway, and the clock need not be asked.
@@ -118,7 +167,7 @@ class Connection:
     async def read_whole(self, response: Response, limit: float, most: int = MAX_ANSWER) -> bytes:
         """The rest of the body behind what came with the head: ``most`` bytes, within ``limit`` seconds.
 
-        Raises as `exchange` does.
+        Raises as `read_head` does.
         """
         pieces = [response.body]
         size = len(response.body)
@@ -132,7 +181,7 @@ class Connection:
         return b"".join(pieces)
 
     async def read_piece(self, limit: float, overdue: type[ProviderTimeout] = IdleTimeout) -> bytes:
-        """The next bytes of a body; empty when it is complete. Raises as `exchange` does."""
+        """The next bytes of a body; empty when it is complete. Raises as `read_head` does."""
         reader = self.reader
         while not reader.body_complete:
             try:
@@ -150,7 +199,7 @@ class Connection:
     async def pull(self, take: Take, limit: float) -> None:
         """Gives each piece of the body to ``take``, until that wants no more or the body is complete.
 
-        ``limit`` is in seconds from read to read. Raises as `exchange` does, IdleTimeout, and what ``take`` raises,
+        ``limit`` is in seconds from read to read. Raises as `read_head` does, IdleTimeout, and what ``take`` raises,
         which must be no OSError.
         """
         if self.reader.body_complete:
@@ -172,11 +221,6 @@ class Connection:
         if piece and not self._take(piece):
             return False
         return not reader.body_complete
-
-    async def _send_rest(self, rest: memoryview, limit: float, overdue: type[ProviderTimeout]) -> Response:
-        """The exchange of a request that is larger than what the kernel took at once."""
-        early = await self._send_watching(rest, limit, overdue)
-        return early if early is not None else await self._read_head(limit, overdue)
 
     async def _finish_sending(self, rest: memoryview, limit: float, overdue: type[ProviderTimeout]) -> None:
         try:

@@ -15,7 +15,7 @@ from bifrost_trio._wire import Response
 from bifrost_trio.errors import ConnectionBroken, ConnectTimeout, FirstOutputTimeout, ProviderTimeout, Unreachable
 from bifrost_trio.sockets import Poller, Socket, TlsSocket, connect
 from bifrost_trio.types import Clock
-from bifrost_trio.upstream.connection import Connection, TimeLimits
+from bifrost_trio.upstream.connection import Begin, Connection, TimeLimits
 from bifrost_trio.upstream.resolve import Resolver
 
 __all__ = ["Dial", "Origin", "Pool", "PoolStatistics", "direct_dial"]
@@ -111,68 +111,66 @@ class Pool:
     def exchange(
         self, data: bytes, now: float, limit: float, overdue: type[ProviderTimeout] = FirstOutputTimeout
     ) -> Awaitable[tuple[Connection, Response]]:
-        """The call sends a request on an idle connection, if there is one; awaited, which it has to be, it gives the
-        connection and the head of the answer. Whoever calls gives the connection back or drops it. ``now`` is the time
-        on Trio's clock, which whoever calls has just read.
+        """`send` and `receive` in one."""
+        return self.receive(self.send(data, now), data, limit, overdue)
 
-        A stale keep-alive connection is retried once on a new one, uncounted, only if it broke within `STALE_SECONDS`
-        and nothing of the answer was read (RFC 9112 section 9.3.1).
-
-        Awaited it raises Unreachable, ConnectTimeout, ConnectionBroken, MalformedAnswer, ``overdue``.
-        """
-        connection = self._take(now)
-        if connection is None:
-            return self._exchange_anew(data, limit, overdue)
-        try:
-            head = connection.exchange(data, limit, overdue)
-        except ConnectionBroken:
-            self.drop(connection)
-            self._stale_retries += 1
-            return self._exchange_anew(data, limit, overdue)
-        return self._exchange_on(connection, head, data, limit, overdue)
-
-    async def _exchange_on(
-        self,
-        connection: Connection,
-        head: Awaitable[Response],
-        data: bytes,
-        limit: float,
-        overdue: type[ProviderTimeout],
-    ) -> tuple[Connection, Response]:
-        try:
-            return connection, await head
-        except ConnectionBroken:
-            wasted = connection.waited
-            self.drop(connection)
-            if connection.reader.begun or wasted > STALE_SECONDS:
-                raise
-        except BaseException:
-            self.drop(connection)
-            raise
-        self._stale_retries += 1
-        return await self._exchange_anew(data, limit, overdue, wasted)
-
-    async def _exchange_anew(
-        self, data: bytes, limit: float, overdue: type[ProviderTimeout], wasted: float = 0.0
-    ) -> tuple[Connection, Response]:
-        connection = await self._connect()
-        connection.setup_seconds += wasted
-        try:
-            return connection, await connection.exchange(data, limit, overdue)
-        except BaseException:
-            self.drop(connection)
-            raise
-
-    def _take(self, now: float) -> Connection | None:
+    def send(self, data: bytes, now: float) -> Connection | None:
+        """Sends a request on an idle connection, if there is one. ``now`` is the time on Trio's clock, which whoever
+        calls has just read. `receive` has to follow."""
         while self._idle:
             connection = self._idle.pop()
             channel = connection.channel
             channel.on_hangup = None
-            if not channel.stale and connection.idle_since >= now - MAX_IDLE:
-                self._busy += 1
-                return connection
-            connection.close()
+            if channel.stale or connection.idle_since < now - MAX_IDLE:
+                connection.close()
+                continue
+            self._busy += 1
+            try:
+                connection.send(data)
+            except ConnectionBroken:
+                self.drop(connection)
+                self._stale_retries += 1
+                break
+            return connection
         return None
+
+    async def receive(
+        self,
+        connection: Connection | None,
+        data: bytes,
+        limit: float,
+        overdue: type[ProviderTimeout] = FirstOutputTimeout,
+        begin: Begin | None = None,
+    ) -> tuple[Connection, Response]:
+        """The connection, a new one where ``send`` found none, and the head of the answer (see `Connection.read_head`).
+        Whoever calls gives the connection back or drops it.
+
+        A stale keep-alive connection is retried once on a new one, uncounted, only if it broke within `STALE_SECONDS`
+        and nothing of the answer was read (RFC 9112 section 9.3.1).
+
+        Raises Unreachable, ConnectTimeout, ConnectionBroken, MalformedAnswer, ``overdue``.
+        """
+        wasted = 0.0
+        if connection is not None:
+            try:
+                return connection, await connection.read_head(limit, overdue, begin)
+            except ConnectionBroken:
+                wasted = connection.waited
+                self.drop(connection)
+                if connection.reader.begun or wasted > STALE_SECONDS:
+                    raise
+            except BaseException:
+                self.drop(connection)
+                raise
+            self._stale_retries += 1
+        connection = await self._connect()
+        connection.setup_seconds += wasted
+        try:
+            connection.send(data)
+            return connection, await connection.read_head(limit, overdue, begin)
+        except BaseException:
+            self.drop(connection)
+            raise
 
     async def _connect(self) -> Connection:
         """Raises Unreachable, ConnectTimeout."""

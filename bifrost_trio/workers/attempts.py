@@ -66,7 +66,7 @@ class Attempts:
 
     async def __call__(self, call: Call, reply: Reply) -> None:
         assert call.target is not None
-        key = self.keys.choose(call.target.model, _own_options(call))
+        key = self.keys.choose(call.target.model, call.options and _own_options(call))
         assert key is not None
         worker = self.pool.borrow_nowait() or await self._wait(call)
         try:

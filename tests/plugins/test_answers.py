@@ -83,7 +83,7 @@ def playing(client: str, *, cut: int | None = None) -> Station:
             data = b"".join(pieces)
             pieces = [data[at : at + cut] for at in range(0, len(data), cut)]
         reply.claim()
-        await reply.start(200, [(b"content-type", b"text/event-stream")])
+        reply.start(200, [(b"content-type", b"text/event-stream")])
         for piece in pieces[:-1]:
             await reply.write(piece)
         await reply.finish(pieces[-1])
@@ -182,7 +182,7 @@ async def test_what_came_before_an_error_is_written() -> None:
     error = b'data: {"error":{"message":"overloaded","type":"server_error"}}\n\n'
 
     async def play(call: Call, reply: Reply) -> None:
-        await reply.start(200, [])
+        reply.start(200, [])
         await reply.write(text + error)
 
     call = call_of("openai_chat", stream=True)

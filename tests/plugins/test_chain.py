@@ -64,7 +64,7 @@ def provider(log: list[str], error: Exception | None = None) -> Station:
         if error is not None:
             raise error
         if call.stream:
-            await reply.start(200, [])
+            reply.start(200, [])
             await reply.finish(b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n')
         else:
             await reply.send(200, [], b"{}")
@@ -246,7 +246,7 @@ async def test_hooks_that_are_not_defined_cost_nothing(stream: bool, hooks: Sequ
 
 async def test_nothing_is_healed_after_the_commit() -> None:
     async def cut(call: Call, reply: Reply) -> None:
-        await reply.start(200, [])
+        reply.start(200, [])
         raise ConnectionBroken("cut")
 
     log: list[str] = []

@@ -93,14 +93,14 @@ async def test_a_provider_without_a_model(param: str) -> None:
     assert caught.value.param == param
 
 
-def test_what_is_remembered_of_clients_names_is_bounded() -> None:
+def test_what_isremembered_of_clients_names_is_bounded() -> None:
     targets = targets_of(Lists())
     for number in range(REMEMBERED_NAMES * 2 + 5):
         assert targets.known(f"openai/{number}") is targets.known(f"openai/{number}")
-        assert len(targets._remembered) <= REMEMBERED_NAMES
+        assert len(targets.remembered) <= REMEMBERED_NAMES
     long = "openai/" + "m" * 1_000_000
     assert repr(targets.known(long)) == long
-    assert max(len(name) for name, _ in targets._remembered) <= REMEMBERED_LENGTH
+    assert max(len(name) for name, _ in targets.remembered) <= REMEMBERED_LENGTH
 
 
 async def test_without_providers() -> None:

@@ -85,7 +85,7 @@ class Kept:
         self._begin("sent", status, headers)
         self.writes.append(body)
 
-    async def start(self, status: int, headers: Headers) -> None:
+    def start(self, status: int, headers: Headers) -> None:
         self._begin("started", status, headers)
 
     async def write(self, data: bytes) -> None:

@@ -137,7 +137,7 @@ AFTER_THE_COMMIT: list[GatewayError] = [
 async def test_nothing_is_tried_again_after_the_commit(error: GatewayError) -> None:
     async def begin_and_fail(call: Call, reply: Reply) -> None:
         reply.claim()
-        await reply.start(200, [])
+        reply.start(200, [])
         await reply.write(b"half of ")
         raise error
 
@@ -156,7 +156,7 @@ async def test_nothing_is_tried_again_after_the_commit(error: GatewayError) -> N
 async def test_a_stream_is_an_answer() -> None:
     async def stream(call: Call, reply: Reply) -> None:
         reply.claim()
-        await reply.start(200, [])
+        reply.start(200, [])
         await reply.finish(b"all")
 
     call = make_call(stream=True)
