@@ -17,6 +17,7 @@ from bifrost_trio.config import ServerConfig
 from bifrost_trio.mock import MockProvider, serve_mock
 from bifrost_trio.serving.alone import serve_alone
 from bifrost_trio.serving.settings import ConfigSource, config_error_in, open_listeners
+from bifrost_trio.sockets import PollingClock
 from bifrost_trio.telemetry import configure_logging
 
 __all__ = ["commands", "serve_demo"]
@@ -32,7 +33,7 @@ def serve_demo(options: Options) -> int:
         raise UsageError("--demo is one process: leave out --workers, or --demo")
     configure_logging(options.log)
     try:
-        return trio.run(_serve, options)
+        return trio.run(_serve, options, clock=PollingClock())
     except BaseExceptionGroup as group:
         error = config_error_in(group)
         if error is None:

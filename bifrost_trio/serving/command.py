@@ -9,6 +9,7 @@ import resource
 import socket as stdlib_socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from bifrost_trio.server import WorkersFailed
 from bifrost_trio.serving.alone import serve_alone
 from bifrost_trio.serving.many import serve_many
 from bifrost_trio.serving.settings import ConfigSource, Listening, config_error_in, open_listeners, tls_context
+from bifrost_trio.sockets import PollingClock
 from bifrost_trio.telemetry import LogMode, configure_logging
 
 __all__ = ["serve"]
@@ -70,7 +72,8 @@ def serve(
     try:
         listening = Listening(_urls(server, listeners), server.workers)
         if server.workers == 1:
-            return trio.run(serve_alone, source, config, listeners, log, lambda: announce(listening))
+            tell = partial(announce, listening)
+            return trio.run(serve_alone, source, config, listeners, log, tell, clock=PollingClock())
         return trio.run(serve_many, source, config, listeners, log, lambda: announce(listening))
     except BaseExceptionGroup as group:
         if group.subgroup(WorkersFailed) is None:

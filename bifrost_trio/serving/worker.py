@@ -17,6 +17,7 @@ from bifrost_trio.server import control as said
 from bifrost_trio.serving.orders import Orders
 from bifrost_trio.serving.process import ServingProcess
 from bifrost_trio.serving.settings import ConfigSource, config_error_in
+from bifrost_trio.sockets import PollingClock
 from bifrost_trio.telemetry import LEARNED_MODELS, Telemetry, configure_logging
 
 __all__ = ["main"]
@@ -137,7 +138,7 @@ def main() -> None:
     control, *listeners = [stdlib_socket.socket(fileno=int(argument)) for argument in sys.argv[1:]]
     for listener in listeners:
         listener.setblocking(False)
-    trio.run(work, control, listeners)
+    trio.run(work, control, listeners, clock=PollingClock())
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 | file | what |
 |---|---|
 | `poller` | one edge-triggered epoll set for the whole process, looked at and written from once a turn |
+| `clock` | a clock for Trio that lets the poller wait in its place |
 | `deadlines` | until when those who read will wait: one sweep for all |
 | `channel` | what may be done with a connection, encrypted or not |
 | `stream` | a connected socket: how a read waits is `Socket._wait`, one replaceable function |
@@ -11,6 +12,7 @@
 """
 
 from bifrost_trio.sockets.channel import Channel, Take
+from bifrost_trio.sockets.clock import PollingClock
 from bifrost_trio.sockets.listener import Room, accept_from, listen
 from bifrost_trio.sockets.poller import Poller, PollerStatistics
 from bifrost_trio.sockets.stream import Socket, connect
@@ -20,6 +22,7 @@ __all__ = [
     "Channel",
     "Poller",
     "PollerStatistics",
+    "PollingClock",
     "Room",
     "Socket",
     "Take",

@@ -43,6 +43,7 @@ import outcome
 import trio
 from trio.lowlevel import reschedule, wait_readable
 
+from bifrost_trio.sockets.clock import PollingClock, find_trios_set
 from bifrost_trio.sockets.deadlines import Deadlines
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ __all__ = ["WOKEN", "Poller", "PollerStatistics"]
 
 BATCH = 512
 """Events taken from the kernel at once; what is left keeps the set readable."""
+
+LONGEST_WAIT = 86_400.0
+"""Seconds: more than the kernel takes is not asked of it."""
 
 CROWD = 4
 """Sockets that became readable together from which on writing waits for the end of the turn. With fewer, each peer has
@@ -83,6 +87,20 @@ class _Woken(outcome.Outcome[None]):
 WOKEN = _Woken()
 
 
+class _Flushing(trio.abc.Instrument):
+    """What was written goes out before Trio waits."""
+
+    def __init__(self, poller: Poller) -> None:
+        self._poller = poller
+
+    def before_io_wait(self, timeout: float) -> None:
+        try:
+            self._poller.flush()
+        except Exception as error:
+            self._poller.fail(error)
+            raise
+
+
 @dataclass(frozen=True, slots=True)
 class PollerStatistics:
     """``sockets`` in the set, ``waiting`` for bytes, ``buckets`` of deadlines."""
@@ -103,96 +121,155 @@ class Poller(trio.abc.Instrument):
         self.deadlines = Deadlines()
         self.crowded = False
         """Whether so many have a step in this turn that what they write waits for its end."""
+        self.woke = False
+        """Whether a task was made to run since `wait` began."""
         self.written: list[Socket] = []
         """Sockets with something to send at the end of this turn."""
         self._epoll = select.epoll() if self.edge_triggered else None
+        self._looked = False
+        """Whether the set was looked at in this turn, in Trio's place."""
         self._failed: Exception | None = None
         self._watching: trio.CancelScope | None = None
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         # The clock itself: trio.current_time looks for it anew each time, which costs more than the time.
-        self.clock = trio.lowlevel.current_clock().current_time
+        clock = trio.lowlevel.current_clock()
+        self.clock = clock.current_time
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.deadlines.run, self.clock)
-            task_status.started()
             try:
                 if self._epoll is None:
+                    task_status.started()
                     await trio.sleep_forever()
                 else:
-                    await self._watch(self._epoll)
+                    trios = None
+                    if isinstance(clock, PollingClock) and clock.wait is None:
+                        trios = await find_trios_set()
+                    task_status.started()
+                    if isinstance(clock, PollingClock) and trios is not None:
+                        self._epoll.register(trios, READ)
+                        await self._wait_for_trio(clock)
+                    else:
+                        await self._watch(self._epoll)
             finally:
                 if self._epoll is not None:
                     trio.lowlevel.notify_closing(self._epoll.fileno())
                     self._epoll.close()
                     self._epoll = None
 
+    async def _wait_for_trio(self, clock: PollingClock) -> None:
+        with self._looking():
+            clock.wait = self.wait
+            try:
+                await trio.sleep_forever()
+            finally:
+                clock.wait = None
+
     async def _watch(self, epoll: select.epoll) -> None:
+        flushing = _Flushing(self)
+        trio.lowlevel.add_instrument(flushing)
+        try:
+            with self._looking():
+                while True:
+                    await wait_readable(epoll.fileno())
+        finally:
+            trio.lowlevel.remove_instrument(flushing)
+
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
+        """Within the block the set is looked at in every turn. Raises what went wrong with that."""
         trio.lowlevel.add_instrument(self)
         try:
             with trio.CancelScope() as self._watching:
-                while True:
-                    await wait_readable(epoll.fileno())
+                yield
         finally:
             self.crowded = False
             if self._failed is None:
                 trio.lowlevel.remove_instrument(self)
-                self.before_io_wait(0.0)
-        assert self._failed is not None
-        raise self._failed
+                self.flush()
+        if self._failed is not None:
+            raise self._failed
 
-    # --- the two ends of a turn ---
+    # --- a turn ---
 
-    def before_io_wait(self, timeout: float) -> None:
-        if not self.written:
-            return
-        written, self.written = self.written, []
+    def wait(self, timeout: float) -> float:
+        """In Trio's place: until a task is to run, something happens that is Trio's, or the time is over."""
+        epoll = self._epoll
+        assert epoll is not None
+        self._looked = True
+        self.woke = False
+        over = self.clock() + timeout
         try:
-            for socket in written:
-                socket.flush()
+            while True:
+                self.flush()
+                if self.woke:
+                    return 0.0
+                batch = epoll.poll(min(timeout, LONGEST_WAIT) if timeout > 0.0 else 0.0, BATCH)
+                if batch:
+                    self._look(batch)
+                timeout = over - self.clock()
+                if self.woke or not batch or timeout <= 0.0:
+                    return 0.0
         except Exception as error:
-            self._fail(error)
-            raise
+            self.fail(error)
+            return 0.0
 
     def after_io_wait(self, timeout: float) -> None:
+        if self._looked:
+            self._looked = False
+            return
         epoll = self._epoll
         if epoll is None:
             return
         try:
-            batch = epoll.poll(0, BATCH)
-            self.crowded = len(batch) >= CROWD
-            if not batch:
-                return
-            now = self.clock()
-            sockets = self.sockets
-            for fd, events in batch:
-                socket = sockets.get(fd)
-                if socket is None:
-                    if fd in self._listeners:
-                        self._listeners[fd](now)
-                    continue
-                if events != READ:
-                    if events & ROOM:
-                        socket.flush()
-                        if events == ROOM:
-                            continue
-                    if events & GONE:
-                        socket.hangup = True
-                        if socket.waiter is None and socket.on_hangup is not None:
-                            socket.on_hangup()
-                socket.ready = True
-                if socket.waiter is None or (socket.take is not None and socket.pump(now)):
-                    continue
-                waiter = socket.waiter
-                if waiter is not None:
-                    socket.waiter = None
-                    socket.waited += now - socket.waits_since
-                    reschedule(waiter, WOKEN)
+            self.flush()
+            self._look(epoll.poll(0, BATCH))
         except Exception as error:
-            self._fail(error)
+            self.fail(error)
             raise
 
-    def _fail(self, error: Exception) -> None:
+    def flush(self) -> None:
+        """Sends what was written for the end of the turn."""
+        if self.written:
+            written, self.written = self.written, []
+            for socket in written:
+                socket.flush()
+
+    def _look(self, batch: list[tuple[int, int]]) -> None:
+        self.crowded = len(batch) >= CROWD
+        now = self.clock()
+        sockets = self.sockets
+        for fd, events in batch:
+            socket = sockets.get(fd)
+            if socket is None:
+                self.woke = True
+                if fd in self._listeners:
+                    self._listeners[fd](now)
+                continue
+            if events != READ:
+                if events & ROOM:
+                    socket.flush()
+                    if events == ROOM:
+                        continue
+                if events & GONE:
+                    socket.hangup = True
+                    if socket.waiter is None and socket.on_hangup is not None:
+                        self.woke = True
+                        socket.on_hangup()
+            socket.ready = True
+            if socket.waiter is None or (socket.take is not None and socket.pump(now)):
+                continue
+            waiter = socket.waiter
+            if waiter is not None:
+                socket.waiter = None
+                socket.waited += now - socket.waits_since
+                self.woke = True
+                reschedule(waiter, WOKEN)
+
+    def fail(self, error: Exception) -> None:
+        """Trio drops an instrument that raises, and takes no error from a clock: the run ends with this one."""
         self._failed = error
+        self.woke = True
         if self._watching is not None:
             self._watching.cancel()
 

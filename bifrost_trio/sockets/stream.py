@@ -218,8 +218,10 @@ class Socket:
         """Ends the wait of the reader, if there is one, with a result or an error."""
         waiter = self.waiter
         if waiter is not None:
+            poller = self._poller
             self.waiter = None
-            self.waited += self._poller.clock() - self.waits_since
+            self.waited += poller.clock() - self.waits_since
+            poller.woke = True
             trio.lowlevel.reschedule(waiter, result)
 
     async def send(self, data: bytes, limit: float) -> None:
@@ -332,6 +334,7 @@ class Socket:
         if self.waiter is not None:
             self.wake(WOKEN)
         elif self.on_hangup is not None:
+            self._poller.woke = True
             self.on_hangup()
 
     def arm(self, on_hangup: Callable[[], None]) -> None:
