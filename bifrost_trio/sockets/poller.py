@@ -1,13 +1,18 @@
 """One edge-triggered epoll set per process, looked at and written from in Trio's own turn.
 
-Trio tells an instrument when it is about to wait for I/O and when it has waited; the poller is one. Between the two
-all runnable tasks had a step, and that is a turn:
+A turn of Trio's begins with its wait for I/O; then each runnable task has a step. The set is waited for in one of two
+ways:
 
-- *After the wait* the set is asked for all sockets that became readable, and who waits for one is rescheduled, to run
-  in the turn that follows. A task (`run`) keeps the set itself among what Trio waits for, and does no more than that.
-- *Before the wait* goes out what the tasks of the turn have written. Each write by itself wakes a peer that had gone to
-  sleep, and where that is on the same machine the writer pays for it. Written one after the other they find it awake.
-  Nothing is held back for longer than the turn, no timer is involved, and with few at once each goes out at once.
+- *In Trio's place*, if Trio runs with a `PollingClock`, as under ``serve``: asked how long Trio may sleep, the poller
+  sleeps itself, on its set, in which Trio's own stands. It returns to Trio when a task is to run or Trio's set has
+  something; bytes that are only passed on (`Socket.pull`) it hands on meanwhile, and no turn begins for them.
+- *Beside Trio*, under any other ASGI server and in a program of somebody else's: the set stands among what Trio waits
+  for, and a task (`run`) puts it there again after each turn. An instrument of Trio's asks it when Trio has waited.
+
+Either way who waits for bytes is rescheduled before the tasks of the turn have their steps. Before the next wait goes
+out what they have written: each write by itself wakes a peer that had gone to sleep, and where that is on the same
+machine the writer pays for it. Written one after the other they find it awake. Nothing is held back for longer than the
+turn, no timer is involved, and with few at once each goes out at once.
 
 Not chosen: `trio.lowlevel.wait_readable` for each read (two system calls a read, against one for all that became
 readable together), and a task that polls (one more step of Trio's loop between the bytes and their reader). Where
@@ -27,6 +32,7 @@ The rules that keep this sound:
 7. After 16 reads without a wait, one checkpoint: otherwise there is neither fairness nor cancellation.
 8. The set is made after the worker process has started, and is closed with its run.
 9. Bytes go out in the order in which they were written: who sends at once sends what is unsent first.
+10. Whoever makes a task run while the poller may be waiting in Trio's place sets ``woke``.
 """
 
 from __future__ import annotations

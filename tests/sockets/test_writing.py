@@ -155,7 +155,7 @@ async def test_a_peer_that_is_gone_has_hung_up(reading: bool, autojump_clock: tr
         poller.crowded = True
         socket.begin_send(b"to nobody")
         reset(peer)
-        poller.before_io_wait(0.0)
+        poller.flush()
         assert socket.hangup
         await trio.testing.wait_all_tasks_blocked()
         assert set(told) == ({"reader woken"} if reading else {"hung up"})
