@@ -14,7 +14,7 @@ import trio
 
 from bifrost_trio.server.application import Application, Timeouts
 from bifrost_trio.server.http1 import Http1Connection
-from bifrost_trio.sockets import Poller, Room, Socket, TlsSocket, accept_from
+from bifrost_trio.sockets import Poller, Room, Share, Socket, TlsSocket, accept_from
 
 __all__ = ["OtherProtocols", "Server", "ServerStatistics"]
 
@@ -53,13 +53,15 @@ class Server:
         context: ssl.SSLContext | None = None,
         others: OtherProtocols | None = None,
         max_connections: int = 20_000,
+        share: Share | None = None,
     ) -> None:
+        """``share``: of what several processes accept from the same listeners."""
         self._application = application
         self._poller = poller
         # Both, and `max_connections`, may be changed at any time; connections that are open keep what they have.
         self.timeouts = timeouts or Timeouts()
         self.context = context
-        self._room = Room(max_connections)
+        self._room = Room(max_connections, share)
         self._others = others
         self._connections: set[Http1Connection] = set()
         self._accepted = 0
@@ -75,6 +77,8 @@ class Server:
     ) -> None:
         """Returns when it was drained and the last connection is over."""
         self._listeners = tuple(listeners)
+        if self._room.share is not None:
+            self._room.share.tell(self._room.taken)
         with self._serving:
             async with trio.open_nursery() as connections:
                 accept = partial(self.accept, connections=connections)
@@ -149,6 +153,9 @@ class Server:
         self._accepting.cancel()
         for listener in self._listeners:
             self._poller.unlisten(listener)
+        if self._room.share is not None:
+            self._room.share.tell(None)
+            self._room.share = None
         for connection in list(self._connections):
             connection.drain()
         if self._others is not None:

@@ -33,6 +33,7 @@ from bifrost_trio.server.control import (
     Snapshot,
     Start,
 )
+from bifrost_trio.sockets import Shares
 
 __all__ = ["Supervisor", "SupervisorStatistics", "WorkersFailed"]
 
@@ -105,9 +106,11 @@ class Supervisor:
         orders: bytes,
         drain_seconds: float,
     ) -> None:
-        """``module`` is run by ``python -m`` with the descriptors of its control channel and of the listeners."""
+        """``module`` is run by ``python -m`` with the descriptors of its control channel, of the workers' `Shares`
+        (-1 where there are none) and of the listeners."""
         self._module = module
         self._descriptors = [listener.fileno() for listener in listeners]
+        self._shares = Shares.create(count)
         self._environ = _for_workers(environ)
         self._names = [str(number) for number in range(count)]
         self._ledger = ledger
@@ -130,9 +133,13 @@ class Supervisor:
         """
         self._all_accept = all_accept
         with self._ending:
-            async with trio.open_nursery() as nursery:
-                for name in self._names:
-                    nursery.start_soon(self._keep, name)
+            try:
+                async with trio.open_nursery() as nursery:
+                    for name in self._names:
+                        nursery.start_soon(self._keep, name)
+            finally:
+                if self._shares is not None:
+                    self._shares.close()
 
     @property
     def draining(self) -> bool:
@@ -194,6 +201,8 @@ class Supervisor:
             with trio.move_on_after(KILLED_SECONDS, shield=True):
                 await worker.process.wait()
             self._ledger.retire(name)
+            if self._shares is not None:
+                self._shares.retire(int(name))
             self._answered(name)
         if not self.draining:
             log.error(
@@ -204,13 +213,14 @@ class Supervisor:
 
     async def _spawn(self, name: str) -> _Worker:
         ours, theirs = stdlib_socket.socketpair()
-        descriptors = [theirs.fileno(), *self._descriptors]
+        shares = self._shares.descriptor if self._shares is not None else -1
+        descriptors = [theirs.fileno(), shares, *self._descriptors]
         try:
             # A process group of its own: a Ctrl-C at the terminal is for the supervisor, which passes it on.
             process = await trio.lowlevel.open_process(
                 [sys.executable, "-P", "-m", self._module, *map(str, descriptors)],
                 stdin=subprocess.DEVNULL,
-                pass_fds=descriptors,
+                pass_fds=[descriptor for descriptor in descriptors if descriptor >= 0],
                 env=self._environ,
                 process_group=0,
             )

@@ -15,6 +15,7 @@ from bifrost_trio.config import Config, ServerConfig, format_problems
 from bifrost_trio.errors import ConfigError
 from bifrost_trio.server import HypercornProtocols, Server
 from bifrost_trio.serving.settings import timeouts_of, tls_context
+from bifrost_trio.sockets import Share
 from bifrost_trio.telemetry import Telemetry
 from bifrost_trio.transport import AsgiCalls
 
@@ -33,7 +34,9 @@ class _Open:
 
     __slots__ = ("_calls", "_others", "gateway", "server")
 
-    def __init__(self, gateway: RunningGateway, config: ServerConfig, context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, gateway: RunningGateway, config: ServerConfig, context: ssl.SSLContext | None, share: Share | None
+    ) -> None:
         timeouts = timeouts_of(config)
         self.gateway = gateway
         self._calls = AsgiCalls(gateway, body_limit=timeouts.body)
@@ -47,6 +50,7 @@ class _Open:
             context=context,
             others=self._others,
             max_connections=config.max_connections,
+            share=share,
         )
 
     def adopt(self, config: ServerConfig, context: ssl.SSLContext | None) -> None:
@@ -63,10 +67,17 @@ class _Open:
 class ServingProcess:
     """Serves on ``listeners``, which become its own, until it is drained."""
 
-    def __init__(self, config: Config, listeners: Sequence[stdlib_socket.socket], telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        config: Config,
+        listeners: Sequence[stdlib_socket.socket],
+        telemetry: Telemetry,
+        share: Share | None = None,
+    ) -> None:
         self._config = config
         self._listeners = list(listeners)
         self._telemetry = telemetry
+        self._share = share
         self._open: _Open | None = None
         self.opened = trio.Event()
         self._run = trio.CancelScope()
@@ -87,7 +98,7 @@ class ServingProcess:
     async def _serve(self, accepting: Callable[[], None]) -> None:
         context = tls_context(self._config.server)
         async with open_gateway(self._config, telemetry=self._telemetry) as gateway:
-            self._open = opened = _Open(gateway, self._config.server, context)
+            self._open = opened = _Open(gateway, self._config.server, context, self._share)
             self._telemetry.watch_server(opened.server)
             async with trio.open_nursery() as nursery:
                 await nursery.start(opened.server.serve, self._listeners)

@@ -1,4 +1,4 @@
-"""One of several serving processes: ``python -m bifrost_trio.serving.worker CONTROL LISTENER…`` (file descriptors).
+"""One of several serving processes: ``python -m bifrost_trio.serving.worker CONTROL SHARES LISTENER…`` (descriptors).
 
 It obeys its supervisor. SIGTERM drains it, too: another one takes its place.
 """
@@ -17,7 +17,7 @@ from bifrost_trio.server import control as said
 from bifrost_trio.serving.orders import Orders
 from bifrost_trio.serving.process import ServingProcess
 from bifrost_trio.serving.settings import ConfigSource, config_error_in
-from bifrost_trio.sockets import PollingClock
+from bifrost_trio.sockets import PollingClock, Share, Shares
 from bifrost_trio.telemetry import LEARNED_MODELS, Telemetry, configure_logging
 
 __all__ = ["main"]
@@ -32,12 +32,14 @@ SCRAPE_SECONDS = 2.0
 class Worker:
     """Serves as the supervisor says."""
 
-    def __init__(self, control: said.Control, orders: Orders, listeners: list[stdlib_socket.socket]) -> None:
+    def __init__(
+        self, control: said.Control, orders: Orders, listeners: list[stdlib_socket.socket], share: Share | None
+    ) -> None:
         self._control = control
         self._source = ConfigSource(None, os.environ, orders.overrides, orders.insecure_no_authentication)
         self._telemetry = Telemetry(log=orders.log, learned_models=LEARNED_MODELS, collect=self.collect)
         config = self._source.from_content(orders.content)
-        self._process = ServingProcess(config, listeners, self._telemetry)
+        self._process = ServingProcess(config, listeners, self._telemetry, share)
         self._scrapes: dict[int, trio.MemorySendChannel[bytes]] = {}
         self._asked = 0
 
@@ -103,7 +105,9 @@ class Worker:
             answers.close()
 
 
-async def work(control_socket: stdlib_socket.socket, listeners: list[stdlib_socket.socket]) -> None:
+async def work(
+    control_socket: stdlib_socket.socket, listeners: list[stdlib_socket.socket], shares: Shares | None
+) -> None:
     control = said.Control(control_socket)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(control.run)
@@ -111,13 +115,16 @@ async def work(control_socket: stdlib_socket.socket, listeners: list[stdlib_sock
         if isinstance(start, said.Start):
             orders = Orders.decode(start.orders)
             configure_logging(orders.log)
-            await _serve(control, orders, listeners)
+            share = shares.share(int(start.worker)) if shares is not None else None
+            await _serve(control, orders, listeners, share)
         control.finish()
 
 
-async def _serve(control: said.Control, orders: Orders, listeners: list[stdlib_socket.socket]) -> None:
+async def _serve(
+    control: said.Control, orders: Orders, listeners: list[stdlib_socket.socket], share: Share | None
+) -> None:
     try:
-        await Worker(control, orders, listeners).run()
+        await Worker(control, orders, listeners, share).run()
     except ConfigError as error:
         _fail(control, error)
     except BaseExceptionGroup as group:
@@ -135,10 +142,12 @@ def main() -> None:
     # The supervisor decides what these mean; it has a process group of its own, but somebody may name this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    control, *listeners = [stdlib_socket.socket(fileno=int(argument)) for argument in sys.argv[1:]]
+    spoken, shared, *heard = map(int, sys.argv[1:])
+    control, *listeners = [stdlib_socket.socket(fileno=descriptor) for descriptor in (spoken, *heard)]
+    shares = Shares(shared) if shared >= 0 else None
     for listener in listeners:
         listener.setblocking(False)
-    trio.run(work, control, listeners, clock=PollingClock())
+    trio.run(work, control, listeners, shares, clock=PollingClock())
 
 
 if __name__ == "__main__":

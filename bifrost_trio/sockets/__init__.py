@@ -9,12 +9,14 @@
 | `stream` | a connected socket: how a read waits is `Socket._wait`, one replaceable function |
 | `tls` | the same surface over TLS |
 | `listener` | listening sockets and accepting from them |
+| `sharing` | how several processes that accept from one queue come to have the same number of connections |
 """
 
 from bifrost_trio.sockets.channel import Channel, Take
 from bifrost_trio.sockets.clock import PollingClock
 from bifrost_trio.sockets.listener import Room, accept_from, listen
 from bifrost_trio.sockets.poller import Poller, PollerStatistics
+from bifrost_trio.sockets.sharing import Share, Shares
 from bifrost_trio.sockets.stream import Socket, connect
 from bifrost_trio.sockets.tls import TlsSocket, client_context, server_context
 
@@ -24,6 +26,8 @@ __all__ = [
     "PollerStatistics",
     "PollingClock",
     "Room",
+    "Share",
+    "Shares",
     "Socket",
     "Take",
     "TlsSocket",

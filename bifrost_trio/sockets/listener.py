@@ -10,6 +10,7 @@ from collections.abc import Callable
 import trio
 
 from bifrost_trio.sockets.poller import Poller
+from bifrost_trio.sockets.sharing import Share
 
 __all__ = ["ACCEPTS_PER_WAKE", "Room", "accept_from", "listen"]
 
@@ -18,6 +19,18 @@ BACKLOG = 2048
 
 ACCEPTS_PER_WAKE = 16
 """Several worker processes accept from one queue: who takes more than this at once leaves the others idle."""
+
+EXHAUSTED_SECONDS = 0.1
+"""How long the queue is left alone when there is no descriptor or no memory for the next connection."""
+
+LEFT_SECONDS = 0.001
+"""How often a worker that has more than others looks whether they took what it left to them."""
+
+PATIENCE = 0.005
+"""For how long it does so: from workers that hang the clients shall not suffer."""
+
+GIVEN_UP_SECONDS = 0.05
+"""For how long, from then on, nothing is left to those who did not take what was left to them."""
 
 RUSH_SECONDS = 0.01
 """Connections that come faster than this come in a rush."""
@@ -57,10 +70,14 @@ def listen(host: str, port: int) -> list[stdlib_socket.socket]:
 
 
 class Room:
-    """Places for ``limit`` connections, of any number of listeners. ``filled`` counts how often the last was taken."""
+    """Places for ``limit`` connections, of any number of listeners. ``filled`` counts how often the last was taken.
 
-    def __init__(self, limit: float = math.inf) -> None:
+    ``share``: of what this process and its like accept from one queue.
+    """
+
+    def __init__(self, limit: float = math.inf, share: Share | None = None) -> None:
         self._limit = limit
+        self.share = share
         self._waiting = trio.lowlevel.ParkingLot()
         self.taken = 0
         self.filled = 0
@@ -81,11 +98,15 @@ class Room:
 
     def take(self) -> None:
         self.taken += 1
+        if self.share is not None:
+            self.share.tell(self.taken)
         if self.taken == self._limit:
             self.filled += 1
 
     def leave(self) -> None:
         self.taken -= 1
+        if self.share is not None:
+            self.share.tell(self.taken)
         self._wake()
 
     async def wait_free(self) -> None:
@@ -110,17 +131,21 @@ class _Accepting:
         self._handle = handle
         self._room = room
         self._latest = -math.inf
-        self.exhausted = False
-        """Whether the process had no descriptor or no memory for the next connection."""
+        self._pause = 0.0
+        self._left: tuple[int | None, float] = None, -math.inf
+        """What the least of the other workers had when a connection was last left to it, and when that was."""
         self.paused = trio.Event()
 
     def take(self, now: float) -> None:
         """Called when connections wait. Sets ``paused`` when no more are to be taken for now."""
         # One that comes alone is served before the queue is looked at again; in a rush they are taken together.
         before, self._latest = self._latest, now
+        share = self._room.share
         for _ in range(ACCEPTS_PER_WAKE if now - before < RUSH_SECONDS else 1):
             if not self._room.free:
                 self.paused.set()
+                return
+            if share is not None and share.ahead and not self._was_left(share, now):
                 return
             try:
                 fd, _ = self._accept()
@@ -130,16 +155,28 @@ class _Accepting:
                 if error.errno in _OF_THE_CONNECTION:
                     continue
                 if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    self.exhausted = True
+                    self._pause = EXHAUSTED_SECONDS
                     self.paused.set()
                     return
                 raise
             self._handle(stdlib_socket.socket(*self._kind, fd))
 
+    def _was_left(self, share: Share, now: float) -> bool:
+        """Whether connections were left to the other workers for long enough, and those with fewest took none."""
+        least = share.least
+        before, since = self._left
+        if least != before or now - since > GIVEN_UP_SECONDS:
+            self._left = least, (since := now)
+        if now - since >= PATIENCE:
+            return True
+        self._pause = LEFT_SECONDS
+        self.paused.set()
+        return False
+
     async def resume(self) -> None:
-        if self.exhausted:
-            await trio.sleep(0.1)
-            self.exhausted = False
+        if self._pause:
+            await trio.sleep(self._pause)
+            self._pause = 0.0
         await self._room.wait_free()
         self.paused = trio.Event()
 
