@@ -101,7 +101,9 @@ def _fitting(bench: Bench, subjects: Sequence[Gateway | None], rounds: int, limi
 
 def _chosen_workloads(options: argparse.Namespace) -> list[Workload]:
     named = [WORKLOADS[name] for name in options.only if name in WORKLOADS]
-    return named or [workload for workload in WORKLOADS.values() if options.all or not workload.later]
+    chosen = named or [workload for workload in WORKLOADS.values() if options.all or not workload.later]
+    # What takes TLS off before the mock is nginx.
+    return [workload for workload in chosen if not workload.tls or gateways.plain()]
 
 
 def _chosen_gateways(options: argparse.Namespace, chosen: list[Workload]) -> list[Gateway | None]:

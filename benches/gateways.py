@@ -14,10 +14,11 @@ from typing import Any
 
 from benches import nginx
 from benches.processes import Process, free_port
+from benches.secured import Secured
 from benches.tool import Lane
 from benches.workloads import DROP_IN, MODELS, PATHS, Workload
 
-__all__ = ["PROFILES", "Gateway", "NotStarted", "Running", "own", "plain", "start"]
+__all__ = ["PROFILES", "TWO_WORKERS", "Gateway", "NotStarted", "Running", "own", "plain", "start"]
 
 START_SECONDS = 20.0
 # Copied to where the gateway starts: this folder on its path would hide the installed package behind the source tree.
@@ -36,8 +37,9 @@ class Gateway:
     """How to start one and what to call things there.
 
     In ``command`` {port}, {mock} (a URL) and {folder} (fresh for each start) are filled in, in ``files`` (name →
-    text) {mock}. ``model`` is the name for chat; other kinds take its prefix. ``own``: speaks this project's routes.
-    ``both_cores``: it may use those of the mock and the clients too; then ``only`` these workloads are measured.
+    text) {mock}, {secured} and {authority}. ``model`` is the name for chat; other kinds take its prefix. ``own``:
+    speaks this project's routes. ``both_cores``: it may use those of the mock and the clients too; then ``only`` these
+    workloads are measured.
     """
 
     name: str
@@ -60,6 +62,8 @@ class Gateway:
             model = self.model if workload.kind == "chat" else "/".join(filter(None, [prefix, MODELS[workload.kind]]))
             return Lane(address, PATHS[workload.kind], model)
         provider = workload.provider or "openai"
+        if workload.tls:
+            return Lane(address, DROP_IN[workload.kind], f"secured/{MODELS[workload.kind]}")
         translated = {"openai": "chat", "anthropic": "messages"}
         model = MODELS["embeddings" if workload.kind == "embeddings" else translated[provider]]
         return Lane(address, DROP_IN[workload.kind], f"{provider}/{model}")
@@ -76,11 +80,15 @@ class Running:
     idle_bytes: int
 
 
-def start(gateway: Gateway, core: int | Sequence[int], mock: str, folder: Path) -> Running:
+def start(
+    gateway: Gateway, core: int | Sequence[int], mock: str, folder: Path, secured: Secured | None = None
+) -> Running:
     """Starts it in a fresh folder and waits for its first right answer. Raises NotStarted."""
     port = free_port()
     url = f"http://{mock}"
     for name, text in gateway.files.items():
+        if secured is not None:
+            text = text.replace("{secured}", secured.url).replace("{authority}", secured.authority)
         (folder / name).write_text(text.replace("{mock}", url))
     if gateway.name == "nginx":
         nginx.write_configuration(folder, port, mock)
@@ -142,8 +150,10 @@ def plain() -> Gateway | None:
 def own(profile: str, workloads: Sequence[Workload]) -> Gateway:
     """This project's gateway as it is installed beside the Python that runs the bench."""
     program = Path(sys.executable).parent / "bifrost-trio"
-    configuration: dict[str, Any] = {"providers": _providers(workloads), **PROFILES[profile]}
     two = profile == TWO_WORKERS
+    only = ("chat1k", "stream64") if two else ()
+    workloads = [workload for workload in workloads if workload.name in only or not only]
+    configuration: dict[str, Any] = {"providers": _providers(workloads), **PROFILES[profile]}
     more = "--workers 2" if two else ""
     return Gateway(
         profile,
@@ -151,7 +161,7 @@ def own(profile: str, workloads: Sequence[Workload]) -> Gateway:
         files={"config.json": json.dumps(configuration, indent=2), "plugin_probe.py": _PROBE.read_text()},
         own=True,
         both_cores=two,
-        only=("chat1k", "stream64") if two else (),
+        only=only,
     )
 
 
@@ -174,6 +184,10 @@ def _providers(workloads: Sequence[Workload]) -> dict[str, Any]:
         # The mock never fails under this path.
         allowed = {"base_provider_type": "openai"}
         providers["backup"] = {**_provider("{mock}/backup"), "custom_provider_config": allowed}
+    if any(workload.tls for workload in workloads):
+        secured = _provider("{secured}")
+        secured["network_config"]["ca_cert_pem"] = "{authority}"
+        providers["secured"] = {**secured, "custom_provider_config": {"base_provider_type": "openai"}}
     return providers
 
 

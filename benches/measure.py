@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benches import nginx
 from benches.gateways import Gateway, Running, start
 from benches.processes import Cores, CoreTimes
+from benches.secured import Secured, start_secured
 from benches.tool import Lane, run_clients, start_mock
 from benches.workloads import MODELS, PATHS, Workload
 
@@ -137,7 +139,11 @@ class Bench:
             yardstick = None
             if self.nginx and gateway != self.nginx:
                 yardstick = stack.enter_context(self._running(self.nginx, address, folder / "nginx"))
-            subject = stack.enter_context(self._running(gateway, address, folder / "gateway"))
+            secured = None
+            if self.nginx and any(w.tls and gateway.measures(w) for w in self.workloads):
+                secured = start_secured(nginx.find() or "", self.cores, address, folder / "secured")
+                stack.callback(secured.process.stop)
+            subject = stack.enter_context(self._running(gateway, address, folder / "gateway", secured))
             sitting = Sitting(gateway.name, number, [], subject.cold_start, subject.idle_bytes)
             for workload in self.workloads:
                 if gateway.measures(workload):
@@ -148,10 +154,10 @@ class Bench:
             )  # fmt: skip
 
     @contextlib.contextmanager
-    def _running(self, gateway: Gateway, mock: str, folder: Path) -> Iterator[Running]:
+    def _running(self, gateway: Gateway, mock: str, folder: Path, secured: Secured | None = None) -> Iterator[Running]:
         folder.mkdir()
         both = (self.cores.load, self.cores.gateway)
-        running = start(gateway, both if gateway.both_cores else self.cores.gateway, mock, folder)
+        running = start(gateway, both if gateway.both_cores else self.cores.gateway, mock, folder, secured)
         try:
             yield running
         finally:
@@ -160,7 +166,7 @@ class Bench:
     def _sit_directly(self, address: str, number: int) -> Sitting:
         points = []
         for workload in self.workloads:
-            if not workload.turns and not workload.fallback:
+            if not (workload.turns or workload.fallback or workload.tls):
                 seconds = workload.seconds * NGINX_SHARE * self.scale
                 lane = Lane(address, PATHS[workload.kind], MODELS[workload.kind])
                 (seen,) = run_clients(self.binary, self.cores, workload, [lane], [], seconds)
@@ -194,11 +200,18 @@ class Bench:
         if warm_up:
             (warm,) = run_clients(self.binary, self.cores, workload.warming, lanes, headers, min(warm_up, seconds))
             wrong, told = warm["wrong"], warm["told"]
+        shared: list[int] = []
+
+        def midway() -> None:
+            if running.gateway.both_cores:
+                shared.extend(running.process.connections(int(running.address.rpartition(":")[2])))
+
         cpu = running.process.cpu_when_quiet()
-        (seen,) = run_clients(self.binary, self.cores, workload, lanes, headers, seconds)
+        (seen,) = run_clients(self.binary, self.cores, workload, lanes, headers, seconds, midway)
         spent = running.process.cpu_when_quiet() - cpu
         # A wrong answer while warming up is a wrong answer.
-        return Loaded({**seen, "wrong": seen["wrong"] + wrong, "told": told + seen["told"]}, spent)
+        seen |= {"wrong": seen["wrong"] + wrong, "told": told + seen["told"], "connections_of_workers": shared}
+        return Loaded(seen, spent)
 
     def _measure_in_turns(
         self, workload: Workload, number: int, mock: str, subject: Running, yardstick: Running | None

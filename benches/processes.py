@@ -143,6 +143,11 @@ class Process:
                 total += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
         return total
 
+    def connections(self, port: int) -> list[int]:
+        """How many connections to the port each process has that the program started."""
+        established = _established(port)
+        return [sum(inode in established for inode in _sockets(pid)) for pid in self._tree()[1:]]
+
     def _tree(self) -> list[int]:
         parents = {pid: stat[1] for pid, stat in _all_stats()}
         tree = [self.popen.pid]
@@ -161,6 +166,20 @@ def _all_stats() -> Iterator[tuple[int, list[str]]]:
 def _stat(pid: int) -> list[str]:
     """The fields of /proc/PID/stat from the third (state) on; the second may hold anything."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _established(port: int) -> set[str]:
+    """The sockets, by their inodes, of connections that came to the port."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {words[9] for words in lines if words[3] == "01" and words[1].endswith(f":{port:04X}")}
+
+
+def _sockets(pid: int) -> Iterator[str]:
+    for entry in Path(f"/proc/{pid}/fd").glob("*"):
+        with contextlib.suppress(OSError):
+            target = os.readlink(entry)
+            if target.startswith("socket:["):
+                yield target[8:-1]
 
 
 def _cpu_seconds(pid: int) -> float:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benches.gateways import TWO_WORKERS
 from benches.measure import CORE_FLOOR, Loaded, Point, Sitting
 from benches.workloads import WORKLOADS, Workload
 
@@ -27,6 +28,8 @@ def markdown(sittings: Sequence[Sitting], workloads: Sequence[Workload]) -> str:
     loads = [*points, *_yardsticks(points)]
     parts = [
         _ratios(points, gateways, workloads),
+        _compared(points, gateways, workloads),
+        _workers(points),
         _loads(loads, everybody, workloads),
         _paced(loads, everybody, workloads),
         _turns(points, gateways, workloads),
@@ -76,6 +79,43 @@ def _ratio(points: Sequence[Point], gateway: str, workload: Workload) -> str:
     return _spread(_values(found, gateway, workload, lambda p: p.ratio))
 
 
+def _compared(points: Sequence[Point], gateways: Sequence[str], workloads: Sequence[Workload]) -> str:
+    """What translating, or TLS, costs beside the same without it, each first divided by nginx right beside."""
+    rows = []
+    for workload in workloads:
+        for name in gateways:
+            ratios = _by_round(points, name, workload.name, lambda p: p.ratio)
+            plain = _by_round(points, name, workload.than or "", lambda p: p.ratio)
+            found = [ratios[number] / plain[number] for number in ratios if number in plain]
+            if found:
+                rows.append([workload.title, name, WORKLOADS[workload.than or ""].title, _spread(found)])
+    return _table("CPU per request ÷ the plain workload's", ["", "", "beside", "÷"], rows) if rows else ""
+
+
+def _workers(points: Sequence[Point]) -> str:
+    """Two processes on both cores against one, and how the connections were shared."""
+    rows = []
+    for name in dict.fromkeys(point.workload for point in points):
+        one = _by_round(points, "bare", name, lambda p: p.load.per_second)
+        two = _by_round(points, TWO_WORKERS, name, lambda p: p.load.per_second)
+        found = [two[number] / one[number] for number in two if number in one]
+        shares = [p.load.seen.get("connections_of_workers") for p in points if p.workload == name]
+        largest = [max(share) / sum(share) for share in shares if share and sum(share)]
+        if found:
+            most = f"{max(largest):.0%}" if largest else "–"
+            rows.append([WORKLOADS[name].title, _spread(found), most])
+    return (
+        _table("Two workers ÷ one", ["", "requests/s", "most of the connections at one, worst round"], rows)
+        if rows
+        else ""
+    )
+
+
+def _by_round(points: Sequence[Point], gateway: str, workload: str, value: Value) -> dict[int, float]:
+    found = {p.round: value(p) for p in points if (p.gateway, p.workload, p.wrong) == (gateway, workload, 0)}
+    return {number: v for number, v in found.items() if v}
+
+
 def _loads(points: Sequence[Point], gateways: Sequence[str], workloads: Sequence[Workload]) -> str:
     rows = []
     for workload in workloads:
@@ -117,9 +157,16 @@ def _paced(points: Sequence[Point], gateways: Sequence[str], workloads: Sequence
                     _unit(_median(_values(points, name, workload, _at("chunk_delay_us", percentile))))
                     for percentile in ("p50", "p99", "max")
                 ]
+                less = _median(_values(points, "direct", workload, _at("chunk_delay_us", "p99")))
+                most = _median(_values(points, name, workload, _at("chunk_delay_us", "p99")))
+                delay.append(_unit(most - less) if most is not None and less is not None else "–")
                 first = _unit(_median(_values(points, name, workload, _at("first_chunk_us", "p50"))))
                 rows.append([workload.title, name, *delay, first])
-    return _table("Chunk delay", ["", "", "p50", "p99", "max", "first chunk p50"], rows) if rows else ""
+    return (
+        _table("Chunk delay", ["", "", "p50", "p99", "max", "p99 less direct's", "first chunk p50"], rows)
+        if rows
+        else ""
+    )
 
 
 def _turns(points: Sequence[Point], gateways: Sequence[str], workloads: Sequence[Workload]) -> str:
@@ -130,15 +177,16 @@ def _turns(points: Sequence[Point], gateways: Sequence[str], workloads: Sequence
             continue
         what = "first_chunk_us" if workload.stream else "latency_us"
         direct = [_unit(_median(_of(points, workload, lambda p: p.direct, what, q))) for q in ("p50", "p99")]
-        rows.append([workload.title, "direct (itself)", *direct, ""])
+        rows.append([workload.title, "direct (itself)", *direct, "", ""])
         added = [_unit(_median(_added(points, workload, lambda p: p.before, what, q))) for q in ("p50", "p99")]
         if any(p.before for p in points if p.workload == workload.name):
-            rows.append([workload.title, "nginx", *added, "1.0"])
+            rows.append([workload.title, "nginx", *added, "1.0", "1.0"])
         for name in gateways:
             own = [p for p in points if p.gateway == name]
             added = [_unit(_median(_added(own, workload, lambda p: p.load, what, q))) for q in ("p50", "p99")]
-            rows.append([workload.title, name, *added, _spread(_added_ratios(own, workload, what))])
-    return _table("Added at one client", ["", "", "p50", "p99", "p50 ÷ nginx"], rows) if rows else ""
+            ratios = [_spread(_added_ratios(own, workload, what, q)) for q in ("p50", "p99")]
+            rows.append([workload.title, name, *added, *ratios])
+    return _table("Added at one client", ["", "", "p50", "p99", "p50 ÷ nginx", "p99 ÷ nginx"], rows) if rows else ""
 
 
 def _added(
@@ -154,9 +202,9 @@ def _added(
     return found
 
 
-def _added_ratios(points: Sequence[Point], workload: Workload, what: str) -> list[float]:
-    own = _added(points, workload, lambda p: p.load, what, "p50")
-    nginx = _added(points, workload, lambda p: p.before, what, "p50")
+def _added_ratios(points: Sequence[Point], workload: Workload, what: str, percentile: str) -> list[float]:
+    own = _added(points, workload, lambda p: p.load, what, percentile)
+    nginx = _added(points, workload, lambda p: p.before, what, percentile)
     return [mine / theirs for mine, theirs in zip(own, nginx, strict=False) if theirs > 0]
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,9 +57,18 @@ def start_mock(binary: Path, cores: Cores, folder: Path) -> tuple[Process, str]:
 
 
 def run_clients(
-    binary: Path, cores: Cores, workload: Workload, lanes: Sequence[Lane], headers: Sequence[str], seconds: float
+    binary: Path,
+    cores: Cores,
+    workload: Workload,
+    lanes: Sequence[Lane],
+    headers: Sequence[str],
+    seconds: float,
+    midway: Callable[[], None] = lambda: None,
 ) -> list[dict[str, Any]]:
-    """Loads the lanes; what the clients saw, one record per lane (see `Outcome::json` in `load/src/lane.rs`)."""
+    """Loads the lanes; what the clients saw, one record per lane (see `Outcome::json` in `load/src/lane.rs`).
+
+    ``midway`` is called when half of the time is over.
+    """
     command = [str(binary), "run", *_options(workload, seconds)]
     for lane in lanes:
         command += ["--target", lane.address, "--path", lane.path, "--model", lane.model]
@@ -66,13 +76,19 @@ def run_clients(
         command += ["--header", header]
     limit = workload.lasts(seconds) + STALL_SECONDS + 20
     with pinned(cores.load):
+        clients = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with clients:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            clients.wait(seconds / 2)
+        midway()
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=limit)
+            said, complained = clients.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
+            clients.kill()
             raise LoadFailed(f"{workload.name}: the clients did not end within {limit:.0f} s") from None
-    if done.returncode:
-        raise LoadFailed(f"{workload.name}: {done.stderr.strip()}")
-    lanes_seen: list[dict[str, Any]] = json.loads(done.stdout)["lanes"]
+    if clients.returncode:
+        raise LoadFailed(f"{workload.name}: {complained.strip()}")
+    lanes_seen: list[dict[str, Any]] = json.loads(said)["lanes"]
     return lanes_seen
 
 

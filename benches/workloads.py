@@ -20,6 +20,7 @@ class Workload:
     ``capacity``: it saturates the gateway's core, so that requests per second mean something. ``turns``: one client
     at a time, direct, nginx and gateway taking turns in blocks. ``provider``: who answers behind this project's
     gateway, where that is not the provider whose format the client speaks; other gateways are then left out.
+    ``tls``: that provider is spoken to in TLS. ``than``: the plain workload that it is compared with.
     """
 
     name: str
@@ -37,6 +38,8 @@ class Workload:
     turns: bool = False
     block: int = 50
     provider: str | None = None
+    tls: bool = False
+    than: str | None = None
     later: bool = False
 
     @property
@@ -63,7 +66,7 @@ class Workload:
 
     @property
     def own_gateway_only(self) -> bool:
-        return self.provider is not None or self.fallback is not None
+        return self.provider is not None or self.fallback is not None or self.tls
 
 
 _STREAM: dict[str, Any] = {"stream": True, "orders": "chunks=64"}
@@ -99,13 +102,23 @@ WORKLOADS = {
         _in_turns("added1", "added latency", 2.5),
         _in_turns("first1", "first chunk", 1.5, stream=True, orders="chunks=3", block=20),
         # These need the gateway to do more than pass on.
-        _by_own("to_anthropic", "OpenAI → Anthropic 1 KB", provider="anthropic"),
-        _by_own("to_openai_stream", "Anthropic → OpenAI, 64 chunks", kind="messages", provider="openai", **_STREAM),
+        _by_own("to_anthropic", "OpenAI → Anthropic 1 KB", provider="anthropic", than="chat1k"),
+        _by_own(
+            "to_openai_stream",
+            "Anthropic → OpenAI, 64 chunks",
+            kind="messages",
+            provider="openai",
+            than="stream64",
+            **_STREAM,
+        ),
+        _by_own("tls1k", "chat 1 KB, TLS to the provider", tls=True, than="chat1k"),
         _by_own("fallback1", "1 % of 500, fallback", orders="status=500 every=100", fallback="backup/gpt-4o-mini"),
         # Only when named, or with --all: more of the same, or more of the machine.
         _later("messages1k", "Anthropic 1 KB, same format", kind="messages", provider="anthropic"),
-        _later("to_anthropic_stream", "OpenAI → Anthropic, 64 chunks", provider="anthropic", **_STREAM),
-        _later("to_openai", "Anthropic → OpenAI 1 KB", kind="messages", provider="openai"),
+        _later(
+            "to_anthropic_stream", "OpenAI → Anthropic, 64 chunks", provider="anthropic", than="stream64", **_STREAM
+        ),
+        _later("to_openai", "Anthropic → OpenAI 1 KB", kind="messages", provider="openai", than="chat1k"),
         _later("leave5", "5 % leave, chat", orders="delay_us=3000", leave=5, capacity=False),
         _later("leave5_stream", "5 % leave, 64 chunks", leave=5, **_STREAM),
         _paced("paced500", "500 streams 64 × 20 ms", 500, later=True),
