@@ -63,6 +63,10 @@ BATCH = 512
 LONGEST_WAIT = 86_400.0
 """Seconds: more than the kernel takes is not asked of it."""
 
+WOKEN_AT_ONCE, WOKEN_BESIDE_STREAMS = 64, 16
+"""Tasks that are woken in one turn, and in one in which something was passed on. The others are woken in the turns that
+follow, and in each of these what is only passed on goes first: streams that flow do not wait for a rush of calls."""
+
 CROWD = 4
 """Sockets that became readable together from which on writing waits for the end of the turn. With fewer, each peer has
 its bytes the sooner the better."""
@@ -131,7 +135,11 @@ class Poller(trio.abc.Instrument):
         """Whether a task was made to run since `wait` began."""
         self.written: list[Socket] = []
         """Sockets with something to send at the end of this turn."""
+        self._later: list[Socket] = []
+        """Sockets whose readers are to be woken in one of the next turns."""
         self._epoll = select.epoll() if self.edge_triggered else None
+        self._in_place = False
+        """Whether it waits in Trio's place."""
         self._looked = False
         """Whether the set was looked at in this turn, in Trio's place."""
         self._failed: Exception | None = None
@@ -166,9 +174,11 @@ class Poller(trio.abc.Instrument):
     async def _wait_for_trio(self, clock: PollingClock) -> None:
         with self._looking():
             clock.wait = self.wait
+            self._in_place = True
             try:
                 await trio.sleep_forever()
             finally:
+                self._in_place = False
                 clock.wait = None
 
     async def _watch(self, epoll: select.epoll) -> None:
@@ -210,8 +220,9 @@ class Poller(trio.abc.Instrument):
                 self.flush()
                 if self.woke:
                     return 0.0
-                batch = epoll.poll(min(timeout, LONGEST_WAIT) if timeout > 0.0 else 0.0, BATCH)
-                if batch:
+                asleep = timeout > 0.0 and not self._later
+                batch = epoll.poll(min(timeout, LONGEST_WAIT) if asleep else 0.0, BATCH)
+                if batch or self._later:
                     self._look(batch)
                 timeout = over - self.clock()
                 if self.woke or not batch or timeout <= 0.0:
@@ -242,7 +253,10 @@ class Poller(trio.abc.Instrument):
                 socket.flush()
 
     def _look(self, batch: list[tuple[int, int]]) -> None:
-        self.crowded = len(batch) >= CROWD
+        """What is only passed on is passed on, and those are woken who wait for the rest."""
+        readers, self._later = self._later, []
+        self.crowded = len(batch) + len(readers) >= CROWD
+        passed_on = False
         now = self.clock()
         sockets = self.sockets
         for fd, events in batch:
@@ -263,14 +277,32 @@ class Poller(trio.abc.Instrument):
                         self.woke = True
                         socket.on_hangup()
             socket.ready = True
-            if socket.waiter is None or (socket.take is not None and socket.pump(now)):
+            if socket.waiter is None:
                 continue
+            if socket.take is not None:
+                passed_on = True
+                if not socket.pump(now):
+                    # It was given a piece that it does not hand on, and has to run before the next one comes.
+                    socket.wake(WOKEN)
+                continue
+            socket.waited += now - socket.waits_since
+            socket.waits_since = now
+            readers.append(socket)
+        if readers:
+            self._wake(readers, WOKEN_BESIDE_STREAMS if passed_on else WOKEN_AT_ONCE)
+
+    def _wake(self, readers: list[Socket], most: int) -> None:
+        self.woke = True
+        if not self._in_place:
+            # Trio would not know that there are more, and sleep.
+            most = len(readers)
+        for socket in readers[:most]:
             waiter = socket.waiter
-            if waiter is not None:
+            # One that was left over may have been closed or cancelled meanwhile, and may wait for something else again.
+            if waiter is not None and socket.ready:
                 socket.waiter = None
-                socket.waited += now - socket.waits_since
-                self.woke = True
                 reschedule(waiter, WOKEN)
+        self._later = readers[most:]
 
     def fail(self, error: Exception) -> None:
         """Trio drops an instrument that raises, and takes no error from a clock: the run ends with this one."""
