@@ -62,7 +62,7 @@ def soak(calls: int) -> list[str]:
         folder = Path(name)
         mock, address = start_mock(binary, cores, folder)
         try:
-            running = start(own("plugin", list(WORKLOADS.values())), cores.gateway, address, folder)
+            running = start(own("plugin", mixed()), cores.gateway, address, folder)
             try:
                 return _soak(calls, binary, cores, running)
             finally:

@@ -96,6 +96,7 @@ class Client:
         self.size += len(trailer)
 
     blocked = 0.0
+    arrived_at = 0.0
 
     def comment(self, head: Headers | None, data: bytes) -> bool:
         return False

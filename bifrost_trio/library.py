@@ -53,6 +53,7 @@ class _Capture:
     blocked = 0.0
 
     def __init__(self) -> None:
+        self.arrived_at = trio.current_time()
         self.body = b""
 
     async def send(self, status: int, headers: Headers, body: bytes) -> None:

@@ -74,6 +74,7 @@ class Http1Connection:
         "_reader",
         "_timeouts",
         "_unsent",
+        "arrived_at",
         "draining",
         "idle",
     )
@@ -92,6 +93,7 @@ class Http1Connection:
         self._head = False
         self._keep_alive = True
         self._unsent = b""
+        self.arrived_at = 0.0
         self.draining = False
         self.idle = True
 
@@ -142,6 +144,7 @@ class Http1Connection:
             if reader.pending:
                 # Requests that came together must not keep the others from running.
                 await trio.lowlevel.checkpoint()
+                self.arrived_at = trio.current_time()
                 request = reader.feed(b"")
             if request is None and not reader.pending:
                 if self.draining:
@@ -151,6 +154,7 @@ class Http1Connection:
                 if not data:
                     return None
                 self.idle = False
+                self.arrived_at = self._channel.came_at
                 request = reader.feed(data)
             return request if request is not None else await self._rest_of_head()
         except (MalformedRequest, RequestTimeout) as error:
@@ -170,6 +174,7 @@ class Http1Connection:
                 raise RequestTimeout("the head of the request did not come in time", code="head_timeout") from None
             if not data:
                 return None
+            self.arrived_at = self._channel.came_at
             request = self._reader.feed(data)
         return request
 

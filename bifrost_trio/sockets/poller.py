@@ -67,6 +67,9 @@ WOKEN_AT_ONCE, WOKEN_BESIDE_STREAMS = 64, 16
 """Tasks that are woken in one turn, and in one in which something was passed on. The others are woken in the turns that
 follow, and in each of these what is only passed on goes first: streams that flow do not wait for a rush of calls."""
 
+SLEPT_SECONDS = 20e-6
+"""A look that took longer waited for what it found; one that did not found what had come before."""
+
 CROWD = 4
 """Sockets that became readable together from which on writing waits for the end of the turn. With fewer, each peer has
 its bytes the sooner the better."""
@@ -131,6 +134,10 @@ class Poller(trio.abc.Instrument):
         self.deadlines = Deadlines()
         self.crowded = False
         """Whether so many have a step in this turn that what they write waits for its end."""
+        self.came = 0.0
+        """When that came which was found last. Of what the gateway was too busy to see coming it is only known that it
+        came since the last look: it is taken to have come in the middle."""
+        self._looked_at = 0.0
         self.woke = False
         """Whether a task was made to run since `wait` began."""
         self.written: list[Socket] = []
@@ -214,7 +221,8 @@ class Poller(trio.abc.Instrument):
         assert epoll is not None
         self._looked = True
         self.woke = False
-        over = self.clock() + timeout
+        now = self.clock()
+        over = now + timeout
         try:
             while True:
                 self.flush()
@@ -222,9 +230,10 @@ class Poller(trio.abc.Instrument):
                     return 0.0
                 asleep = timeout > 0.0 and not self._later
                 batch = epoll.poll(min(timeout, LONGEST_WAIT) if asleep else 0.0, BATCH)
+                before, now = now, self.clock()
                 if batch or self._later:
-                    self._look(batch)
-                timeout = over - self.clock()
+                    self._look(batch, before, now)
+                timeout = over - now
                 if self.woke or not batch or timeout <= 0.0:
                     return 0.0
         except Exception as error:
@@ -240,7 +249,9 @@ class Poller(trio.abc.Instrument):
             return
         try:
             self.flush()
-            self._look(epoll.poll(0, BATCH))
+            batch = epoll.poll(0, BATCH)
+            now = self.clock()
+            self._look(batch, now, now)
         except Exception as error:
             self.fail(error)
             raise
@@ -252,12 +263,16 @@ class Poller(trio.abc.Instrument):
             for socket in written:
                 socket.flush()
 
-    def _look(self, batch: list[tuple[int, int]]) -> None:
-        """What is only passed on is passed on, and those are woken who wait for the rest."""
+    def _look(self, batch: list[tuple[int, int]], before: float, now: float) -> None:
+        """What is only passed on is passed on, and those are woken who wait for the rest.
+
+        ``before`` the kernel was asked, which answered ``now``.
+        """
+        self.came = came = now if now - before > SLEPT_SECONDS else (self._looked_at + before) / 2
+        self._looked_at = now
         readers, self._later = self._later, []
         self.crowded = len(batch) + len(readers) >= CROWD
         passed_on = False
-        now = self.clock()
         sockets = self.sockets
         for fd, events in batch:
             socket = sockets.get(fd)
@@ -277,16 +292,18 @@ class Poller(trio.abc.Instrument):
                         self.woke = True
                         socket.on_hangup()
             socket.ready = True
+            socket.came_at = came
             if socket.waiter is None:
                 continue
             if socket.take is not None:
                 passed_on = True
-                if not socket.pump(now):
+                if not socket.pump(came):
                     # It was given a piece that it does not hand on, and has to run before the next one comes.
                     socket.wake(WOKEN)
                 continue
-            socket.waited += now - socket.waits_since
-            socket.waits_since = now
+            if came > (since := socket.waits_since):
+                socket.waited += came - since
+                socket.waits_since = came
             readers.append(socket)
         if readers:
             self._wake(readers, WOKEN_BESIDE_STREAMS if passed_on else WOKEN_AT_ONCE)

@@ -38,7 +38,8 @@ class Socket:
 
     ``on_hangup`` is called, synchronously and from the poller, when the peer closes or resets while nobody reads.
     ``waited`` sums up the seconds for which a reader had nothing to read; what it then waited for its turn to run is
-    not among them. ``blocked`` sums up the same for a writer.
+    not among them. ``blocked`` sums up the same for a writer. ``came_at`` is when bytes came for the last time, as far as
+    the poller can tell (`Poller.came`); without one, when they were read.
     """
 
     __slots__ = (
@@ -53,6 +54,7 @@ class Socket:
         "_watched",
         "blocked",
         "bucket",
+        "came_at",
         "deadline",
         "fd",
         "hangup",
@@ -81,6 +83,7 @@ class Socket:
         self._satisfied = False
         self.hangup = False
         self.on_hangup: Callable[[], None] | None = None
+        self.came_at = poller.came
         self.waited = 0.0
         self.blocked = 0.0
         self.waiter: trio.lowlevel.Task | None = None
@@ -164,7 +167,9 @@ class Socket:
         except Exception as error:
             self.wake(outcome.Error(error))
             return True
-        self.waited += now - self.waits_since
+        since = self.waits_since
+        if now > since:
+            self.waited += now - since
         self.waits_since = now
         self.deadline = now + self._limit
         return True
@@ -207,7 +212,8 @@ class Socket:
             with trio.fail_after(limit):
                 await trio.lowlevel.wait_readable(self._sock)
         finally:
-            self.waited += trio.current_time() - began
+            self.came_at = now = trio.current_time()
+            self.waited += now - began
 
     def _abort(self, _raise_cancel: object) -> Abort:
         self.waiter = None

@@ -73,6 +73,10 @@ class TlsSocket:
         return self._inner.waited
 
     @property
+    def came_at(self) -> float:
+        return self._inner.came_at
+
+    @property
     def blocked(self) -> float:
         return self._inner.blocked
 

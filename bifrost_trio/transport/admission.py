@@ -86,6 +86,10 @@ class CorsSink:
         ]
 
     @property
+    def arrived_at(self) -> float:
+        return self._sink.arrived_at
+
+    @property
     def blocked(self) -> float:
         return self._sink.blocked
 

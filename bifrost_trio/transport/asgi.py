@@ -67,6 +67,7 @@ class AsgiExchange:
         "_more",
         "_receive",
         "_send",
+        "arrived_at",
         "blocked",
         "body_read",
         "ended",
@@ -82,6 +83,7 @@ class AsgiExchange:
         self._more = True
         self._head: MutableMapping[str, Any] | None = None
         self.body_read = trio.Event()
+        self.arrived_at = trio.current_time()
         self.blocked = 0.0
         self.started = False
         self.ending = False

@@ -64,7 +64,7 @@ class Inference:
 
         Not a coroutine itself: a wait of the call passes through each coroutine above it, so there are few.
         """
-        accepted_at = self._now()
+        accepted_at = sink.arrived_at
         if not request.plain:
             check_media_type(request)
         if not request.complete:

@@ -57,6 +57,10 @@ class Sink(Protocol):
     """
 
     @property
+    def arrived_at(self) -> float:
+        """When the request came, on Trio's clock: also if it had to wait until the gateway looked."""
+
+    @property
     def blocked(self) -> float:
         """Seconds, of this answer, for which the client took nothing and a write had to wait."""
 

@@ -1,6 +1,7 @@
 //! The mock's answers, rendered once; per request only digits are put into them.
 //!
-//! A whole answer says `(answer:TAG)` (of embeddings the first number is `0.TAG`), a chunk of a stream
+//! A whole answer says `(answer:TAG)` (of embeddings the first number is `0.TAG`), one of a chat also how long it took
+//! here, `(took:MICROSECONDS)`, a chunk of a stream
 //! `(c:INDEX:TAG:MICROSECONDS)`: whose it is, which one, and when it was written. Only characters that no JSON library
 //! escapes, and a number that a 32-bit float carries.
 
@@ -131,7 +132,7 @@ pub(crate) fn error(kind: Kind, status: u64) -> String {
 fn chat_body() -> String {
     let text = PROSE.repeat(3);
     format!(
-        r#"{{"id":"chatcmpl-bench","object":"chat.completion","created":1700000000,"model":"gpt-4o-mini","choices":[{{"index":0,"message":{{"role":"assistant","content":"(answer:{TAG}) {text}","refusal":null,"annotations":[]}},"logprobs":null,"finish_reason":"stop"}}],"usage":{{"prompt_tokens":256,"completion_tokens":96,"total_tokens":352,"prompt_tokens_details":{{"cached_tokens":0}}}},"service_tier":"default","system_fingerprint":"fp_bench"}}"#
+        r#"{{"id":"chatcmpl-bench","object":"chat.completion","created":1700000000,"model":"gpt-4o-mini","choices":[{{"index":0,"message":{{"role":"assistant","content":"(answer:{TAG}) (took:{TIME}) {text}","refusal":null,"annotations":[]}},"logprobs":null,"finish_reason":"stop"}}],"usage":{{"prompt_tokens":256,"completion_tokens":96,"total_tokens":352,"prompt_tokens_details":{{"cached_tokens":0}}}},"service_tier":"default","system_fingerprint":"fp_bench"}}"#
     )
 }
 
@@ -217,7 +218,7 @@ mod tests {
     #[test]
     fn digits_are_put_in_their_places() {
         let answers = Answers::new();
-        assert!(text(&answers.chat).contains("(answer:123456) A gateway"));
+        assert!(text(&answers.chat).contains("(answer:123456) (took:1700000000000000) A gateway"));
         assert!(text(&answers.embeddings).contains("[0.123456,-0.0"));
         assert!(text(&answers.chat_stream.chunk).contains("(c:0007:123456:1700000000000000) "));
         assert!(text(&answers.messages_stream.chunk).contains("(c:0007:123456:1700000000000000) "));

@@ -54,6 +54,12 @@ impl Check {
         self.next
     }
 
+    /// Microseconds that the provider says it took for the whole answer.
+    pub(crate) fn took(&self) -> Option<u64> {
+        let at = memmem::find(&self.held, b"(took:")? + 6;
+        number(self.held.get(at..at + TIME_DIGITS)?)
+    }
+
     /// Takes a piece of the body read at `now_us`, and notes how long its chunks were under way.
     pub(crate) fn feed(&mut self, piece: &[u8], now_us: u64, delays: &mut Samples) {
         if !self.expected.stream || self.status != 200 {
@@ -248,6 +254,15 @@ mod tests {
     fn whole_answers_are_the_right_ones_and_closed() {
         assert_eq!(check(false, Kind::Chat, br#"{"content":"(answer:123456) \"x"}"#, 5), Ok(()));
         assert_eq!(check(false, Kind::Embeddings, br#"{"embedding":[0.123456,1]}"#, 5), Ok(()));
+        let answers = Answers::new();
+        let mut wire = Vec::new();
+        answers.whole(Kind::Chat).render(&mut wire, 123_456, 0, 4321);
+        let mut check_whole = Check::new(Expected { kind: Kind::Chat, stream: false, chunks: 0 });
+        check_whole.begin(123_456);
+        check_whole.head(200);
+        assert_eq!(check_whole.took(), None);
+        check_whole.feed(&wire[memmem::find(&wire, b"\r\n\r\n").unwrap() + 4..], 0, &mut Samples::default());
+        assert_eq!((check_whole.finish(), check_whole.took()), (Ok(()), Some(4321)));
         assert!(check(false, Kind::Chat, br#"{"content":"(answer:654321)"}"#, 5).unwrap_err().starts_with("not the"));
         assert!(check(false, Kind::Chat, br#"{"content":"(answer:123456)""#, 5).unwrap_err().starts_with("JSON"));
     }

@@ -268,7 +268,11 @@ impl<'a> Run<'a> {
         match client.check.finish() {
             Ok(()) => {
                 outcome.valid += 1;
-                outcome.latency.add(nanoseconds(client.sent_at.elapsed()));
+                let latency = nanoseconds(client.sent_at.elapsed());
+                outcome.latency.add(latency);
+                if let Some(took) = client.check.took() {
+                    outcome.beyond.add(latency.saturating_sub(took * 1000));
+                }
             }
             Err(reason) => outcome.fault(&reason),
         }

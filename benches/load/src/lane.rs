@@ -46,6 +46,8 @@ pub(crate) struct Outcome {
     pub(crate) latency: Samples,
     pub(crate) first_chunk: Samples,
     pub(crate) chunk_delay: Samples,
+    /// Of whole answers to a chat: the latency beyond what the provider says it took.
+    pub(crate) beyond: Samples,
 }
 
 impl Lane {
@@ -80,7 +82,7 @@ impl Outcome {
     pub(crate) fn json(&mut self, address: SocketAddr, seconds: f64) -> String {
         let told: Vec<String> = self.told.iter().map(|text| quoted(text)).collect();
         format!(
-            r#"{{"target":"{address}","seconds":{seconds:.6},"valid":{},"wrong":{},"left":{},"connections":{},"told":[{}],"latency_us":{},"first_chunk_us":{},"chunk_delay_us":{}}}"#,
+            r#"{{"target":"{address}","seconds":{seconds:.6},"valid":{},"wrong":{},"left":{},"connections":{},"told":[{}],"latency_us":{},"first_chunk_us":{},"chunk_delay_us":{},"beyond_us":{}}}"#,
             self.valid,
             self.wrong,
             self.left,
@@ -89,6 +91,7 @@ impl Outcome {
             self.latency.json(),
             self.first_chunk.json(),
             self.chunk_delay.json(),
+            self.beyond.json(),
         )
     }
 }

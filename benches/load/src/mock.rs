@@ -54,6 +54,8 @@ struct Connection {
     keep_alive: bool,
     /// Tells a timer of this connection from one of an earlier in the same place.
     serial: u64,
+    /// When the request was complete that is being served.
+    began: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -228,6 +230,7 @@ impl Mock {
     /// A complete request.
     fn serve(&mut self, connection: &mut Connection, place: usize, path: &str, body: &[u8]) -> bool {
         self.counts.requests += 1;
+        connection.began = Instant::now();
         let Some(kind) = kind_of(path) else {
             let answer = self.other(path);
             return connection.send(answer.as_bytes());
@@ -256,7 +259,8 @@ impl Mock {
             self.answers.stream(kind).opening.render(&mut self.scratch, 0, 0, 0);
             connection.work = Work::Stream(streaming);
         } else {
-            self.answers.whole(kind).render(&mut self.scratch, orders.tag, 0, 0);
+            let took = u64::try_from(connection.began.elapsed().as_micros()).unwrap_or(0);
+            self.answers.whole(kind).render(&mut self.scratch, orders.tag, 0, took);
         }
         connection.send(&self.scratch)
     }
@@ -359,6 +363,7 @@ impl Connection {
             work: Work::Idle,
             keep_alive: true,
             serial,
+            began: Instant::now(),
         }
     }
 
