@@ -1,10 +1,10 @@
 """Does the gateway say what it costs? Its own overhead metric beside a clock outside of it.
 
 ``python -m benches.overhead``: clients that ask again as soon as they are answered, of a provider that takes its time,
-so many that the gateway's core is busy for the wanted part of the time (``--load 0.8``). The provider says in each answer
-what it took. *Outside* is the mean of the latency beyond that, less the same of as many requests a second that go to
-the provider directly; *inside* the mean of what ``bifrost_overhead_latency_microseconds`` gained meanwhile. Exit status 1 where they differ by more than
-`TOLERANCE`.
+so many that the gateway's core is busy for the wanted part of the time (``--load 0.8``). The provider says in each
+answer what it took. *Outside* is the mean of the latency beyond that, less the same of as many requests a second that
+go to the provider directly; *inside* the mean of what ``bifrost_overhead_latency_microseconds`` gained meanwhile. Exit
+status 1 where they differ by more than `TOLERANCE`.
 """
 
 from __future__ import annotations

@@ -260,7 +260,10 @@ class Poller(trio.abc.Instrument):
         """Sends what was written for the end of the turn."""
         if self.written:
             written, self.written = self.written, []
+            now = self.clock()
             for socket in written:
+                # Whoever waits for the answer to it waits from now on.
+                socket.waits_since = now
                 socket.flush()
 
     def _look(self, batch: list[tuple[int, int]], before: float, now: float) -> None:

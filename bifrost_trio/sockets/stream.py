@@ -38,8 +38,8 @@ class Socket:
 
     ``on_hangup`` is called, synchronously and from the poller, when the peer closes or resets while nobody reads.
     ``waited`` sums up the seconds for which a reader had nothing to read; what it then waited for its turn to run is
-    not among them. ``blocked`` sums up the same for a writer. ``came_at`` is when bytes came for the last time, as far as
-    the poller can tell (`Poller.came`); without one, when they were read.
+    not among them. ``blocked`` sums up the same for a writer. ``came_at`` is when bytes came for the last time, as far
+    as the poller can tell (`Poller.came`); without one, when they were read.
     """
 
     __slots__ = (
