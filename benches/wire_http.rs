@@ -1,4 +1,6 @@
-//! What one request costs the HTTP/1.1 half: reading it, reading the provider's answer, writing the client's.
+//! What one request costs the HTTP/1.1 half: reading it, reading the provider's answer, writing the client's. Beside the
+//! reading stands httparse with the same bytes: it splits a head and checks its characters, and leaves to others what the
+//! readers here do as well (which headers may stand twice, how long the body is, what smuggles, what is left over).
 
 use std::hint::black_box;
 
@@ -29,11 +31,25 @@ fn whole(head: &str) -> Vec<u8> {
 
 fn reading(criterion: &mut Criterion) {
     let request = whole(REQUEST_HEAD);
+    criterion.bench_function("request, httparse", |bencher| {
+        bencher.iter(|| {
+            let mut headers = [httparse::EMPTY_HEADER; 32];
+            let mut head = httparse::Request::new(&mut headers);
+            head.parse(black_box(&request)).map(|status| (status.is_complete(), head.headers.len()))
+        });
+    });
     let mut requests = RequestReader::default();
     criterion.bench_function("request in one read", |bencher| {
         bencher.iter(|| requests.feed(black_box(&request)).map(|found| found.map(|incoming| incoming.body.to_vec())));
     });
     let answer = whole(ANSWER_HEAD);
+    criterion.bench_function("answer, httparse", |bencher| {
+        bencher.iter(|| {
+            let mut headers = [httparse::EMPTY_HEADER; 32];
+            let mut head = httparse::Response::new(&mut headers);
+            head.parse(black_box(&answer)).map(|status| (status.is_complete(), head.headers.len()))
+        });
+    });
     let mut answers = ResponseReader::default();
     criterion.bench_function("answer in one read", |bencher| {
         bencher.iter(|| {

@@ -1,4 +1,6 @@
 //! Criterion benchmarks of JSON and event streams: `cargo bench --no-default-features --bench wire_json`.
+//!
+//! Beside each scan stands what a gateway does that decodes: `serde_json` with the same bytes, into values.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -7,6 +9,10 @@ use _wire::wire::answer::{Format, scan_answer};
 use _wire::wire::envelope::{Scanner, scan};
 use _wire::wire::stream_scan::StreamScan;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+fn decoded(body: &[u8]) -> serde_json::Value {
+    serde_json::from_slice(body).expect("valid")
+}
 
 /// A chat request with `content` in each of `count` messages; `content` is JSON text.
 fn chat(count: usize, content: &str) -> Vec<u8> {
@@ -33,6 +39,7 @@ fn requests(criterion: &mut Criterion) {
     for (name, body) in &bodies {
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_function(*name, |bencher| bencher.iter(|| scan(black_box(body)).expect("valid")));
+        group.bench_function(format!("{name}, serde_json"), |bencher| bencher.iter(|| decoded(black_box(body))));
     }
     let body = &bodies[2].1;
     group.throughput(Throughput::Bytes(body.len() as u64));
@@ -61,6 +68,9 @@ fn answers(criterion: &mut Criterion) {
     {
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_function(name, |bencher| bencher.iter(|| scan_answer(format, black_box(body.as_bytes()))));
+        group.bench_function(format!("{name}, serde_json"), |bencher| {
+            bencher.iter(|| decoded(black_box(body.as_bytes())));
+        });
     }
     group.finish();
 }
@@ -88,6 +98,12 @@ fn streams(criterion: &mut Criterion) {
         let mut scan = StreamScan::new(format).expect("a format with streams");
         group.throughput(Throughput::Bytes(frames.len() as u64));
         group.bench_function(name, |bencher| bencher.iter(|| scan.feed(black_box(frames.as_bytes()))));
+        group.bench_function(format!("{name}, serde_json"), |bencher| {
+            bencher.iter(|| {
+                let data = black_box(&frames).lines().filter_map(|line| line.strip_prefix("data: "));
+                data.map(|text| decoded(text.as_bytes())).count()
+            });
+        });
     }
     group.finish();
 }

@@ -41,7 +41,7 @@ import select
 import socket as stdlib_socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -105,13 +105,29 @@ class _Flushing(trio.abc.Instrument):
 
     def __init__(self, poller: Poller) -> None:
         self._poller = poller
+        self._token = trio.lowlevel.current_trio_token()
 
     def before_io_wait(self, timeout: float) -> None:
+        poller = self._poller
+        poller.woke = False
         try:
-            self._poller.flush()
+            poller.flush()
         except Exception as error:
-            self._poller.fail(error)
+            poller.fail(error)
             raise
+        finally:
+            if poller.woke:
+                # Trio has made up its mind for how long to sleep.
+                self._token.run_sync_soon(_nothing)
+
+
+def _nothing() -> None:
+    """Wakes Trio."""
+
+
+def _remove(instrument: trio.abc.Instrument) -> None:
+    with suppress(KeyError):  # Trio itself drops one that raised
+        trio.lowlevel.remove_instrument(instrument)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +212,7 @@ class Poller(trio.abc.Instrument):
                 while True:
                     await wait_readable(epoll.fileno())
         finally:
-            trio.lowlevel.remove_instrument(flushing)
+            _remove(flushing)
 
     @contextmanager
     def _looking(self) -> Iterator[None]:
@@ -207,8 +223,8 @@ class Poller(trio.abc.Instrument):
                 yield
         finally:
             self.crowded = False
+            _remove(self)
             if self._failed is None:
-                trio.lowlevel.remove_instrument(self)
                 self.flush()
         if self._failed is not None:
             raise self._failed
@@ -221,20 +237,20 @@ class Poller(trio.abc.Instrument):
         assert epoll is not None
         self._looked = True
         self.woke = False
-        now = self.clock()
-        over = now + timeout
+        over = self.clock() + timeout
         try:
             while True:
                 self.flush()
                 if self.woke:
                     return 0.0
+                before = self.clock()
+                timeout = over - before
                 asleep = timeout > 0.0 and not self._later
                 batch = epoll.poll(min(timeout, LONGEST_WAIT) if asleep else 0.0, BATCH)
-                before, now = now, self.clock()
+                now = self.clock()
                 if batch or self._later:
                     self._look(batch, before, now)
-                timeout = over - now
-                if self.woke or not batch or timeout <= 0.0:
+                if self.woke or not batch or now >= over:
                     return 0.0
         except Exception as error:
             self.fail(error)
