@@ -101,7 +101,7 @@ fn streams(criterion: &mut Criterion) {
         group.bench_function(format!("{name}, serde_json"), |bencher| {
             bencher.iter(|| {
                 let data = black_box(&frames).lines().filter_map(|line| line.strip_prefix("data: "));
-                data.map(|text| decoded(text.as_bytes())).count()
+                data.map(|text| decoded(text.as_bytes())).collect::<Vec<_>>()
             });
         });
     }

@@ -33,7 +33,7 @@ def _package() -> ModuleType:
 
 _package()
 
-from benches import budget, gateways, home, processes, report, soak  # noqa: E402
+from benches import budget, gateways, home, idle, processes, report, soak  # noqa: E402
 from benches.measure import Loaded, Point, Sitting  # noqa: E402
 from benches.workloads import WORKLOADS  # noqa: E402
 
@@ -92,6 +92,10 @@ class TestRuns:
         assert len(loads) == 6
         assert all(seen["valid"] > 0 and seen["wrong"] == 0 for seen in loads)
         assert figures["machine"]["kernel"]
+
+    def test_clients_that_stay_come_home(self, capfd: pytest.CaptureFixture[str]) -> None:
+        assert idle.main(["--clients", "40"]) == 0
+        assert "40 connections idle, 0 wrong answers" in capfd.readouterr().out
 
     def test_a_gateway_beside_is_compared(self, tmp_path: Path) -> None:
         mock = ROOT / "target" / "bench-load" / "release" / "bench-load"
@@ -167,6 +171,38 @@ class TestReport:
         assert "| void " in row
         assert "500.0 µs" in row
         assert "those requests/s are void, CPU a request stands): bare, chat 1 KB" in text
+
+    def test_what_costs_more_is_told_beside_what_costs_less(self) -> None:
+        """Round by round, each first divided by nginx: the machine may have been slower in between."""
+        points = [
+            Point("bare", "chat1k", 0, loaded(0.04), loaded(0.02), loaded(0.02)),
+            Point("bare", "tls1k", 0, loaded(0.15), loaded(0.05), loaded(0.05)),
+            Point("bare", "tls1k", 1, loaded(9.0), loaded(0.02), loaded(0.02)),
+        ]
+        text = report.markdown(sittings(*points), [WORKLOADS["chat1k"], WORKLOADS["tls1k"]])
+        row = next(line for line in text.splitlines() if line.endswith("| 1.50 |"))
+        assert row.startswith("| chat 1 KB, TLS to the provider | bare | chat 1 KB |")
+
+    def test_two_workers_are_compared_with_one(self) -> None:
+        two = loaded(0.1, valid=1500)
+        points = [
+            Point("bare", "chat1k", 0, loaded(0.1)),
+            Point("workers2", "chat1k", 0, Loaded({**two.seen, "connections_of_workers": [34, 30]}, two.cpu)),
+        ]
+        text = report.markdown(sittings(*points), [WORKLOADS["chat1k"]])
+        assert "| chat 1 KB | 1.50       | 53% " in text
+
+    def test_the_delay_of_chunks_is_told_less_the_direct_ways(self) -> None:
+        def delayed(p99: float) -> Loaded:
+            some = loaded(0.1)
+            return Loaded({**some.seen, "chunk_delay_us": {**some.seen["latency_us"], "p99": p99}}, some.cpu)
+
+        points = [Point("direct", "paced1000", 0, delayed(300.0)), Point("bare", "paced1000", 0, delayed(900.0))]
+        text = report.markdown(sittings(*points), [WORKLOADS["paced1000"]])
+        row = next(
+            line for line in text.splitlines() if line.startswith("| 1,000 streams 64 × 20 ms | bare   | 100.0 µs")
+        )
+        assert "| 600.0 µs " in row
 
 
 class TestProcesses:
