@@ -77,6 +77,10 @@ class Server:
     ) -> None:
         """Returns when it was drained and the last connection is over."""
         self._listeners = tuple(listeners)
+        for listener in listeners:
+            if listener.family in (stdlib_socket.AF_INET, stdlib_socket.AF_INET6):
+                # As in `listen`, for listeners of somebody else's.
+                listener.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
         if self._room.share is not None:
             self._room.share.tell(self._room.taken)
         with self._serving:

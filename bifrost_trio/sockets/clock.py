@@ -22,6 +22,7 @@ class PollingClock(trio.abc.Clock):
     """For `trio.run`. Until a poller sets ``wait``, and where there is none, it is a clock like Trio's own.
 
     ``wait`` gets the seconds for which Trio may sleep, sleeps in its place, and gives those that are left.
+    Only then does Trio see that all tasks are blocked: `trio.testing.wait_all_tasks_blocked` waits until then.
     """
 
     def __init__(self) -> None:
@@ -33,7 +34,7 @@ class PollingClock(trio.abc.Clock):
     current_time = staticmethod(time.perf_counter)
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
-        timeout = deadline - time.perf_counter()
+        timeout = deadline - self.current_time()
         return timeout if self.wait is None else self.wait(timeout)
 
 

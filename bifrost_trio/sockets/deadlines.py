@@ -73,7 +73,10 @@ class Deadlines:
                 socket.bucket = 0
                 if socket.waiter is None:
                     continue
-                if socket.deadline <= now:
+                if socket.ready:
+                    # What it waits for has come, and it has only not been woken yet.
+                    socket.wake(outcome.Value(None))
+                elif socket.deadline <= now:
                     socket.wake(outcome.Error(trio.TooSlowError()))
                 elif socket.deadline < math.inf:
                     self.schedule(socket)

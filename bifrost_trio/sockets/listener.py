@@ -198,6 +198,7 @@ async def accept_from(
     accepting = _Accepting(listener, handle, room or Room())
     while True:
         await accepting.resume()
+        await trio.lowlevel.checkpoint_if_cancelled()
         if poller is not None and poller.edge_triggered:
             with poller.listening(listener, accepting.take):
                 await accepting.paused.wait()

@@ -112,6 +112,7 @@ class _Flushing(trio.abc.Instrument):
         poller.woke = False
         try:
             poller.flush()
+            poller.asked_at = poller.clock()
         except Exception as error:
             poller.fail(error)
             raise
@@ -154,6 +155,8 @@ class Poller(trio.abc.Instrument):
         """When that came which was found last. Of what the gateway was too busy to see coming it is only known that it
         came since the last look: it is taken to have come in the middle."""
         self._looked_at = 0.0
+        self.asked_at = 0.0
+        """When Trio began to wait, where it does so itself."""
         self.woke = False
         """Whether a task was made to run since `wait` began."""
         self.written: list[Socket] = []
@@ -250,6 +253,8 @@ class Poller(trio.abc.Instrument):
                 now = self.clock()
                 if batch or self._later:
                     self._look(batch, before, now)
+                else:
+                    self._looked_at = now
                 if self.woke or not batch or now >= over:
                     return 0.0
         except Exception as error:
@@ -267,7 +272,7 @@ class Poller(trio.abc.Instrument):
             self.flush()
             batch = epoll.poll(0, BATCH)
             now = self.clock()
-            self._look(batch, now, now)
+            self._look(batch, self.asked_at or now, now)
         except Exception as error:
             self.fail(error)
             raise
@@ -310,15 +315,19 @@ class Poller(trio.abc.Instrument):
                     if socket.waiter is None and socket.on_hangup is not None:
                         self.woke = True
                         socket.on_hangup()
+            left_over = socket.ready
             socket.ready = True
             socket.came_at = came
             if socket.waiter is None:
                 continue
             if socket.take is not None:
                 passed_on = True
-                if not socket.pump(came):
+                if not socket.pump(came, now):
                     # It was given a piece that it does not hand on, and has to run before the next one comes.
                     socket.wake(WOKEN)
+                continue
+            if left_over:
+                # It stands among those already who are to be woken.
                 continue
             if came > (since := socket.waits_since):
                 socket.waited += came - since

@@ -142,7 +142,7 @@ class Inference:
         """Sends a call down the path and settles it, whatever becomes of it."""
         self._begun += 1
         if heartbeat is not None:
-            heartbeat.watch(reply, call.accepted_at)
+            heartbeat.watch(reply, self._now())
         outcome = call.outcome
         try:
             await self._following(call, reply)

@@ -21,7 +21,8 @@ from bifrost_trio.upstream.resolve import Resolver
 __all__ = ["Dial", "Origin", "Pool", "PoolStatistics", "direct_dial"]
 
 Dial: TypeAlias = Callable[[str, int, float], Awaitable[Socket]]
-"""(host, port, limit in seconds) to a connected socket. Raises OSError, `trio.TooSlowError`."""
+"""(host, port, limit in seconds) to a connected socket, with TCP_NODELAY where it is one of TCP. Raises OSError,
+`trio.TooSlowError`."""
 
 MAX_IDLE = 90.0
 """Seconds: routers on the way forget a silent connection without telling (some after two minutes or so), and a request

@@ -28,6 +28,20 @@ def clock() -> PollingClock:
     return PollingClock()
 
 
+class Leaping(PollingClock):
+    """A machine that stands still for a while is one on which time leaps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._leapt = 0.0
+
+    def leap(self, seconds: float) -> None:
+        self._leapt += seconds
+
+    def current_time(self) -> float:
+        return PollingClock.current_time() + self._leapt
+
+
 class Turns(trio.abc.Instrument):
     def __init__(self) -> None:
         self.turns = 0
@@ -183,6 +197,64 @@ async def test_a_limit_holds_while_others_are_handed_on(clock: PollingClock) -> 
             nursery.start_soon(wait)
             await flood(socket, peer, lambda: over)
             quiet.close()
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+async def test_a_limit_is_not_used_up_by_what_came_in_time(in_place: bool, clock: PollingClock) -> None:
+    """Pieces that come within the limit, each of them after the half of it."""
+    if not in_place:
+        clock.wait = lambda timeout: timeout
+    async with pair() as (socket, peer, _), trio.open_nursery() as nursery:
+
+        async def send() -> None:
+            for _ in range(4):
+                await trio.sleep(0.15)
+                peer.send(b"piece")
+            peer.close()
+
+        nursery.start_soon(send)
+        began = trio.current_time()
+        await socket.pull(bool, 0.25)
+        assert socket.waited == pytest.approx(trio.current_time() - began, abs=0.05)
+    clock.wait = None
+
+
+@pytest.fixture
+def leaping() -> Leaping:
+    return Leaping()
+
+
+async def test_bytes_have_come_no_earlier_than_the_last_look(leaping: Leaping) -> None:
+    async with pair() as (socket, peer, _):
+        leaping.leap(100.0)
+        # A turn in which nothing was found.
+        await trio.sleep(0.001)
+        peer.send(b"now")
+        assert await socket.receive(PATIENCE) == b"now"
+        assert trio.current_time() - 1.0 < socket.came_at <= trio.current_time()
+
+
+async def test_what_came_in_time_is_not_too_late_because_others_go_first(leaping: Leaping) -> None:
+    number = 3 * WOKEN_AT_ONCE
+    async with pair() as (_, _, poller), trio.open_nursery() as nursery:
+        peers, sockets, received = [], [], []
+
+        async def read(socket: Socket) -> None:
+            received.append(await socket.receive(1.0))
+
+        for _ in range(number):
+            ours, theirs = stdlib_socket.socketpair()
+            peers.append(theirs)
+            sockets.append(Socket(ours, poller))
+            nursery.start_soon(read, sockets[-1])
+        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint()
+        for peer in peers:
+            peer.send(b"x")
+        leaping.leap(5.0)
+    assert received == [b"x"] * number
+    for sock in (*peers, *sockets):
+        sock.close()
 
 
 async def test_what_a_crowd_wrote_goes_out_before_the_wait(clock: PollingClock) -> None:
