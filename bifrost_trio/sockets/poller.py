@@ -41,7 +41,7 @@ import select
 import socket as stdlib_socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,7 @@ from trio.lowlevel import reschedule, wait_readable
 
 from bifrost_trio.sockets.clock import PollingClock, find_trios_set
 from bifrost_trio.sockets.deadlines import Deadlines
+from bifrost_trio.sockets.flushing import Flushing, remove
 
 if TYPE_CHECKING:
     from bifrost_trio.sockets.stream import Socket
@@ -98,37 +99,6 @@ class _Woken(outcome.Outcome[None]):
 
 
 WOKEN = _Woken()
-
-
-class _Flushing(trio.abc.Instrument):
-    """What was written goes out before Trio waits."""
-
-    def __init__(self, poller: Poller) -> None:
-        self._poller = poller
-        self._token = trio.lowlevel.current_trio_token()
-
-    def before_io_wait(self, timeout: float) -> None:
-        poller = self._poller
-        poller.woke = False
-        try:
-            poller.flush()
-            poller.asked_at = poller.clock()
-        except Exception as error:
-            poller.fail(error)
-            raise
-        finally:
-            if poller.woke:
-                # Trio has made up its mind for how long to sleep.
-                self._token.run_sync_soon(_nothing)
-
-
-def _nothing() -> None:
-    """Wakes Trio."""
-
-
-def _remove(instrument: trio.abc.Instrument) -> None:
-    with suppress(KeyError):  # Trio itself drops one that raised
-        trio.lowlevel.remove_instrument(instrument)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,14 +178,14 @@ class Poller(trio.abc.Instrument):
                 clock.wait = None
 
     async def _watch(self, epoll: select.epoll) -> None:
-        flushing = _Flushing(self)
+        flushing = Flushing(self)
         trio.lowlevel.add_instrument(flushing)
         try:
             with self._looking():
                 while True:
                     await wait_readable(epoll.fileno())
         finally:
-            _remove(flushing)
+            remove(flushing)
 
     @contextmanager
     def _looking(self) -> Iterator[None]:
@@ -226,7 +196,7 @@ class Poller(trio.abc.Instrument):
                 yield
         finally:
             self.crowded = False
-            _remove(self)
+            remove(self)
             if self._failed is None:
                 self.flush()
         if self._failed is not None:
@@ -305,16 +275,8 @@ class Poller(trio.abc.Instrument):
                 if fd in self._listeners:
                     self._listeners[fd](now)
                 continue
-            if events != READ:
-                if events & ROOM:
-                    socket.flush()
-                    if events == ROOM:
-                        continue
-                if events & GONE:
-                    socket.hangup = True
-                    if socket.waiter is None and socket.on_hangup is not None:
-                        self.woke = True
-                        socket.on_hangup()
+            if events != READ and self._only_room(socket, events):
+                continue
             left_over = socket.ready
             socket.ready = True
             socket.came_at = came
@@ -335,6 +297,17 @@ class Poller(trio.abc.Instrument):
             readers.append(socket)
         if readers:
             self._wake(readers, WOKEN_BESIDE_STREAMS if passed_on else WOKEN_AT_ONCE)
+
+    def _only_room(self, socket: Socket, events: int) -> bool:
+        """Whether all that is new is room for what was written; tells of a hang-up."""
+        if events & ROOM:
+            socket.flush()
+        if events & GONE:
+            socket.hangup = True
+            if socket.waiter is None and socket.on_hangup is not None:
+                self.woke = True
+                socket.on_hangup()
+        return events == ROOM
 
     def _wake(self, readers: list[Socket], most: int) -> None:
         self.woke = True

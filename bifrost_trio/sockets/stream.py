@@ -17,7 +17,7 @@ from bifrost_trio.sockets.channel import Take
 from bifrost_trio.sockets.deadlines import BUCKET_SECONDS
 from bifrost_trio.sockets.poller import WOKEN, Poller
 
-__all__ = ["READ_SIZE", "Socket", "connect"]
+__all__ = ["READ_SIZE", "Socket"]
 
 READ_SIZE = 256 * 1024
 """Bytes asked for in one read: a whole small request, and few system calls for a large one."""
@@ -383,23 +383,3 @@ class Socket:
             with contextlib.suppress(OSError):
                 self._sock.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_LINGER, _RESET)
             self.close()
-
-
-async def connect(family: int, address: tuple[str, int], limit: float, poller: Poller) -> Socket:
-    """A connection to a resolved address. Raises OSError, `trio.TooSlowError` after ``limit`` seconds."""
-    sock = stdlib_socket.socket(family, stdlib_socket.SOCK_STREAM | stdlib_socket.SOCK_NONBLOCK)
-    try:
-        # Without it a small write waits for the peer's delayed acknowledgement: 40 ms.
-        sock.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
-        try:
-            sock.connect(address)
-        except BlockingIOError:
-            with trio.fail_after(limit):
-                await trio.lowlevel.wait_writable(sock)
-        error = sock.getsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_ERROR)
-        if error:
-            raise OSError(error, "connection failed")
-        return Socket(sock, poller)
-    except BaseException:
-        sock.close()
-        raise

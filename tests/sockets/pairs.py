@@ -10,7 +10,10 @@ import trio
 
 from bifrost_trio.sockets import Poller, Socket
 
-__all__ = ["over_tcp", "pair"]
+__all__ = ["PATIENCE", "flood", "over_tcp", "pair"]
+
+PATIENCE = 20.0
+"""For what must not take long, on a machine that has something else to do."""
 
 Sockets = tuple[stdlib_socket.socket, stdlib_socket.socket]
 
@@ -43,3 +46,17 @@ async def pair(
             socket.close()
             theirs.close()
             nursery.cancel_scope.cancel()
+
+
+async def flood(socket: Socket, peer: stdlib_socket.socket, until: Callable[[], bool]) -> None:
+    """Hands on pieces, one after the other, as long as they are asked for."""
+    peer.setblocking(True)
+    peer.sendall(b"piece")
+
+    def take(data: bytes) -> bool:
+        if until():
+            return False
+        peer.sendall(b"piece")
+        return True
+
+    await socket.pull(take, PATIENCE)
