@@ -26,10 +26,10 @@ EXHAUSTED_SECONDS = 0.1
 LEFT_SECONDS = 0.001
 """How often a worker that has more than others looks whether they took what it left to them."""
 
-PATIENCE = 0.005
+PATIENCE = 0.025
 """For how long it does so: from workers that hang the clients shall not suffer."""
 
-GIVEN_UP_SECONDS = 0.05
+GIVEN_UP_SECONDS = 0.1
 """For how long, from then on, nothing is left to those who did not take what was left to them."""
 
 RUSH_SECONDS = 0.01
