@@ -107,10 +107,7 @@ class Http1Connection:
                 if request.usual:
                     self._answered = self._begun = self._head = self._continue = False
                     self._chunked = self._keep_alive = True
-                    # As `Socket.arm` does it.
-                    self._channel.on_hangup = self._cancel
-                    if self._channel.hangup:
-                        self._cancel()
+                    self._channel.arm(self._cancel)
                 elif request.handover is not None:
                     return request.handover
                 else:

@@ -124,8 +124,7 @@ class _Accepting:
     def __init__(
         self, listener: stdlib_socket.socket, handle: Callable[[stdlib_socket.socket], None], room: Room
     ) -> None:
-        # Not `socket.accept`: that makes enums of the family and the type for each connection, which takes longer than
-        # the system call.
+        # Not `socket.accept`: for each connection that makes enums anew of a family and a type that are the listener's.
         self._accept = listener._accept  # type: ignore[attr-defined]
         self._kind = int(listener.family), int(listener.type), listener.proto
         self._handle = handle

@@ -278,16 +278,7 @@ class Socket:
         """
         if self._watched:
             return False
-        if self._unsent or self._poller.crowded or self.fd < 0:
-            rest: bytes | memoryview | None = self.begin_send(data)
-        else:
-            # As `begin_send` does it: there is one function less between a stream's first bytes and the client.
-            try:
-                sent = self._send(data)
-            except BlockingIOError:
-                sent = 0
-            rest = memoryview(data)[sent:] if sent < len(data) else None
-        if rest:
+        if rest := self.begin_send(data):
             self._unsent = rest
             self._watch_room(True)
         return True
