@@ -151,7 +151,7 @@ def own(profile: str, workloads: Sequence[Workload]) -> Gateway:
     """This project's gateway as it is installed beside the Python that runs the bench."""
     program = Path(sys.executable).parent / "bifrost-trio"
     two = profile == TWO_WORKERS
-    only = ("chat1k", "stream64") if two else ()
+    only = ("chat1k", "to_anthropic") if two else ()
     workloads = [workload for workload in workloads if workload.name in only or not only]
     configuration: dict[str, Any] = {"providers": _providers(workloads), **PROFILES[profile]}
     more = "--workers 2" if two else ""

@@ -12,7 +12,7 @@ from typing import Any
 
 from benches import nginx
 from benches.gateways import Gateway, Running, start
-from benches.processes import Cores, CoreTimes
+from benches.processes import Cores, CoreTimes, yielding
 from benches.secured import Secured, start_secured
 from benches.tool import Lane, run_clients, start_mock
 from benches.workloads import MODELS, PATHS, Workload
@@ -132,7 +132,8 @@ class Bench:
         """Measures one gateway in fresh processes; None is the mock itself. Raises NotStarted, LoadFailed."""
         with contextlib.ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bifrost-trio-bench-")))
-            mock, address = start_mock(self.binary, self.cores, folder)
+            with yielding(gateway is not None and gateway.both_cores):
+                mock, address = start_mock(self.binary, self.cores, folder)
             stack.callback(mock.stop)
             if gateway is None:
                 return self._sit_directly(address, number)
@@ -207,7 +208,8 @@ class Bench:
                 shared.extend(running.process.connections(int(running.address.rpartition(":")[2])))
 
         cpu = running.process.cpu_when_quiet()
-        (seen,) = run_clients(self.binary, self.cores, workload, lanes, headers, seconds, midway)
+        with yielding(running.gateway.both_cores):
+            (seen,) = run_clients(self.binary, self.cores, workload, lanes, headers, seconds, midway)
         spent = running.process.cpu_when_quiet() - cpu
         # A wrong answer while warming up is a wrong answer.
         seen |= {"wrong": seen["wrong"] + wrong, "told": told + seen["told"], "connections_of_workers": shared}

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CoreTimes", "Cores", "Process", "free_port", "pinned"]
+__all__ = ["CoreTimes", "Cores", "Process", "free_port", "pinned", "yielding"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -57,6 +57,21 @@ def pinned(*cores: int) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+@contextlib.contextmanager
+def yielding(wanted: bool = True) -> Iterator[None]:
+    """What is started inside waits for its turn where it shares a core: bytes for it do not interrupt whoever runs
+    (SCHED_BATCH, sched(7)). Clients and mock stand for other machines, which would not interrupt either."""
+    if not wanted:
+        yield
+        return
+    before = os.sched_getscheduler(0)
+    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, before, os.sched_param(0))
 
 
 def free_port() -> int:

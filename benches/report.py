@@ -103,12 +103,11 @@ def _workers(points: Sequence[Point]) -> str:
         largest = [max(share) / sum(share) for share in shares if share and sum(share)]
         if found:
             most = f"{max(largest):.0%}" if largest else "–"
-            rows.append([WORKLOADS[name].title, _spread(found), most])
-    return (
-        _table("Two workers ÷ one", ["", "requests/s", "most of the connections at one, worst round"], rows)
-        if rows
-        else ""
-    )
+            cores = _by_round(points, TWO_WORKERS, name, lambda p: p.load.core)
+            theirs = 1 - statistics.median(cores.values()) / 2 if cores else 0.0
+            rows.append([WORKLOADS[name].title, _spread(found), f"{theirs:.0%}", most])
+    head = ["", "requests/s", "of both cores for clients and mock", "most of the connections at one, worst round"]
+    return _table("Two workers ÷ one", head, rows) if rows else ""
 
 
 def _by_round(points: Sequence[Point], gateway: str, workload: str, value: Value) -> dict[int, float]:

@@ -1,10 +1,11 @@
-"""The Rust half: HTTP/1.1, JSON framing, event streams. Bytes in, facts out; no I/O, no clock.
+"""The Rust half: HTTP/1.1, JSON framing, event streams. Bytes in, facts out; no I/O, no clock, but for `Inlet`.
 
 Every call holds the GIL: they are short (a head 1 us, a body 1 us per KB or less). Nothing here waits.
 Offsets are bytes. Header names are lower case. "More, please" is ``None``, broken bytes are an exception of
 `bifrost_trio.errors`.
 """
 
+import sys
 from collections.abc import Sequence
 from typing import Final, Self, final
 
@@ -20,6 +21,7 @@ __all__ = [
     "Answer",
     "Envelope",
     "EventReader",
+    "Inlet",
     "Request",
     "RequestReader",
     "Response",
@@ -345,3 +347,18 @@ class StreamScan:
     @property
     def boundary(self) -> bool:
         """Whether the last byte fed ended an event, so that a frame of the gateway's own may follow."""
+
+if sys.platform == "linux":
+    @final
+    class Inlet:
+        """The reading end of a socket that does not block (recvmsg(2))."""
+
+        def __new__(cls, fd: int, size: int, /) -> Self:
+            """Reads at most ``size`` bytes at once. ``fd`` must stay open as long as `receive` is called."""
+        @property
+        def came_at(self) -> float:
+            """When that came which was read last, in seconds of `time.perf_counter`; 0.0 where the kernel says nothing:
+            SO_TIMESTAMPNS is not set, or it is not TCP (socket(7)).
+            """
+        def receive(self) -> bytes | None:
+            """What has come: None if nothing has, empty at the end. Raises OSError."""

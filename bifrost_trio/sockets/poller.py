@@ -118,6 +118,8 @@ class Poller(trio.abc.Instrument):
         self.sockets: dict[int, Socket] = {}
         self._listeners: dict[int, Callable[[float], None]] = {}
         self.clock: Callable[[], float] = trio.current_time
+        self.on_machine_time = False
+        """Whether ``clock`` is `time.perf_counter`, and not one with an offset, as Trio's own, or of a test."""
         self.deadlines = Deadlines()
         self.crowded = False
         """Whether so many have a step in this turn that what they write waits for its end."""
@@ -131,6 +133,8 @@ class Poller(trio.abc.Instrument):
         """Whether a task was made to run since `wait` began."""
         self.written: list[Socket] = []
         """Sockets with something to send at the end of this turn."""
+        self.on_sent: Callable[[float, float], None] | None = None
+        """Is told from when until when the sockets in ``written`` were written to."""
         self._later: list[Socket] = []
         """Sockets whose readers are to be woken in one of the next turns."""
         self._epoll = select.epoll() if self.edge_triggered else None
@@ -145,6 +149,7 @@ class Poller(trio.abc.Instrument):
         # The clock itself: trio.current_time looks for it anew each time, which costs more than the time.
         clock = trio.lowlevel.current_clock()
         self.clock = clock.current_time
+        self.on_machine_time = isinstance(clock, PollingClock)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.deadlines.run, self.clock)
             try:
@@ -195,10 +200,10 @@ class Poller(trio.abc.Instrument):
             with trio.CancelScope() as self._watching:
                 yield
         finally:
-            self.crowded = False
             remove(self)
             if self._failed is None:
                 self.flush()
+            self.crowded = False
         if self._failed is not None:
             raise self._failed
 
@@ -251,11 +256,20 @@ class Poller(trio.abc.Instrument):
         """Sends what was written for the end of the turn."""
         if self.written:
             written, self.written = self.written, []
-            now = self.clock()
+            clock = self.clock
+            began = clock()
             for socket in written:
-                # Whoever waits for the answer to it waits from now on.
-                socket.waits_since = now
                 socket.flush()
+                if socket.waiter is not None:
+                    # It waits for the answer to this: from now on.
+                    socket.waits_since = clock()
+            self._tell_sent(began)
+        elif self.crowded:
+            self._tell_sent(self.clock())
+
+    def _tell_sent(self, began: float) -> None:
+        if self.on_sent is not None:
+            self.on_sent(began, self.clock())
 
     def _look(self, batch: list[tuple[int, int]], before: float, now: float) -> None:
         """What is only passed on is passed on, and those are woken who wait for the rest.
@@ -279,21 +293,18 @@ class Poller(trio.abc.Instrument):
                 continue
             left_over = socket.ready
             socket.ready = True
-            socket.came_at = came
+            socket.came = came
             if socket.waiter is None:
                 continue
             if socket.take is not None:
                 passed_on = True
-                if not socket.pump(came, now):
+                if not socket.pump(now):
                     # It was given a piece that it does not hand on, and has to run before the next one comes.
                     socket.wake(WOKEN)
                 continue
             if left_over:
                 # It stands among those already who are to be woken.
                 continue
-            if came > (since := socket.waits_since):
-                socket.waited += came - since
-                socket.waits_since = came
             readers.append(socket)
         if readers:
             self._wake(readers, WOKEN_BESIDE_STREAMS if passed_on else WOKEN_AT_ONCE)

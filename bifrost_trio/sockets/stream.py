@@ -15,12 +15,10 @@ from trio.lowlevel import Abort, current_task, wait_task_rescheduled
 
 from bifrost_trio.sockets.channel import Take
 from bifrost_trio.sockets.deadlines import BUCKET_SECONDS
+from bifrost_trio.sockets.inlet import READ_SIZE, open_inlet
 from bifrost_trio.sockets.poller import WOKEN, Poller
 
 __all__ = ["READ_SIZE", "Socket"]
-
-READ_SIZE = 256 * 1024
-"""Bytes asked for in one read: a whole small request, and few system calls for a large one."""
 
 SENT_LATER = 64 * 1024
 """Bytes that may wait for the end of the turn. More than that goes to the kernel at once: a peer that is woken by it
@@ -38,15 +36,15 @@ class Socket:
 
     ``on_hangup`` is called, synchronously and from the poller, when the peer closes or resets while nobody reads.
     ``waited`` sums up the seconds for which a reader had nothing to read; what it then waited for its turn to run is
-    not among them. ``blocked`` sums up the same for a writer. ``came_at`` is when bytes came for the last time, as far
-    as the poller can tell (`Poller.came`); without one, when they were read.
+    not among them. ``blocked`` sums up the same for a writer.
     """
 
     __slots__ = (
+        "_inlet",
         "_limit",
         "_poller",
         "_reads",
-        "_recv",
+        "_receive",
         "_satisfied",
         "_send",
         "_sock",
@@ -54,7 +52,7 @@ class Socket:
         "_watched",
         "blocked",
         "bucket",
-        "came_at",
+        "came",
         "deadline",
         "fd",
         "hangup",
@@ -71,7 +69,8 @@ class Socket:
         sock.setblocking(False)
         self._sock = sock
         self._poller = poller
-        self._recv = sock.recv
+        self._inlet = inlet = open_inlet(sock, timed=poller.on_machine_time)
+        self._receive = inlet.receive
         self._send = sock.send
         self._reads = 0
         self._unsent: bytes | memoryview = b""
@@ -83,11 +82,13 @@ class Socket:
         self._satisfied = False
         self.hangup = False
         self.on_hangup: Callable[[], None] | None = None
-        self.came_at = poller.came if poller.edge_triggered else poller.clock()
+        self.came = poller.came if poller.edge_triggered else poller.clock()
+        """When bytes came for the last time, as far as the poller can tell."""
         self.waited = 0.0
         self.blocked = 0.0
         self.waiter: trio.lowlevel.Task | None = None
-        self.waits_since = 0.0
+        self.waits_since = math.inf
+        """Since when the wait that has not been counted yet goes on."""
         self.deadline = math.inf
         self.bucket = 0
         poller.register(self)
@@ -96,6 +97,11 @@ class Socket:
     def sock(self) -> stdlib_socket.socket:
         """The kernel's socket: for its addresses and for half-closing it."""
         return self._sock
+
+    @property
+    def came_at(self) -> float:
+        """When that came which was read last: as the kernel says, or else as far as the poller can tell."""
+        return self._inlet.came_at or self.came
 
     @property
     def stale(self) -> bool:
@@ -114,16 +120,11 @@ class Socket:
             elif self._reads >= READS_WITHOUT_WAIT:
                 self._reads = 0
                 await trio.lowlevel.checkpoint()
-            self.ready = self.hangup
-            try:
-                data = self._recv(READ_SIZE)
-            except BlockingIOError:
-                self.ready = False
-                continue
-            self._reads += 1
-            if len(data) == READ_SIZE:
-                self.ready = True
-            return data
+            data = self.receive_now()
+            if data is not None:
+                self._reads += 1
+                return data
+            self._count_wait()
 
     async def pull(self, take: Take, limit: float) -> None:
         """Gives each piece that comes to ``take``, empty at the end, until that wants no more.
@@ -148,7 +149,7 @@ class Socket:
             finally:
                 self.take = None
 
-    def pump(self, came: float, now: float) -> bool:
+    def pump(self, now: float) -> bool:
         """Reads what came for ``take``; whether that was all, and the reader goes on waiting."""
         take = self.take
         assert take is not None
@@ -167,10 +168,8 @@ class Socket:
         except Exception as error:
             self.wake(outcome.Error(error))
             return True
-        since = self.waits_since
-        if came > since:
-            self.waited += came - since
-            self.waits_since = came
+        # What has been handed on: the wait for the next one has begun.
+        self.waits_since = self.came_at
         self.deadline = now + self._limit
         return True
 
@@ -179,12 +178,16 @@ class Socket:
         if not self.ready:
             return None
         self.ready = self.hangup
-        try:
-            data = self._recv(READ_SIZE)
-        except BlockingIOError:
+        data = self._receive()
+        if data is None:
             self.ready = False
             return None
-        self.ready = self.ready or len(data) == READ_SIZE
+        if len(data) == READ_SIZE:
+            self.ready = True
+        came = self._inlet.came_at or self.came
+        if came > (since := self.waits_since):
+            self.waited += came - since
+        self.waits_since = math.inf
         return data
 
     def _wait(self, limit: float) -> Awaitable[None]:
@@ -212,22 +215,28 @@ class Socket:
             with trio.fail_after(limit):
                 await trio.lowlevel.wait_readable(self._sock)
         finally:
-            self.came_at = now = trio.current_time()
+            self.came = now = trio.current_time()
             self.waited += now - began
 
     def _abort(self, _raise_cancel: object) -> Abort:
         self.waiter = None
-        self.waited += self._poller.clock() - self.waits_since
+        self._count_wait()
         return Abort.SUCCEEDED
+
+    def _count_wait(self) -> None:
+        """For a wait that ends without bytes."""
+        now = self._poller.clock()
+        if now > self.waits_since:
+            self.waited += now - self.waits_since
+            self.waits_since = math.inf
 
     def wake(self, result: outcome.Outcome[None]) -> None:
         """Ends the wait of the reader, if there is one, with a result or an error."""
         waiter = self.waiter
         if waiter is not None:
-            poller = self._poller
             self.waiter = None
-            self.waited += poller.clock() - self.waits_since
-            poller.woke = True
+            self._count_wait()
+            self._poller.woke = True
             trio.lowlevel.reschedule(waiter, result)
 
     async def send(self, data: bytes, limit: float) -> None:

@@ -17,6 +17,7 @@ __all__ = [
     "PollerFacts",
     "ServerFacts",
     "Statistics",
+    "Turn",
     "families_of",
     "read_assembly",
     "read_bodies",
@@ -35,6 +36,15 @@ class Statistics(Protocol[T_co]):
     """Whatever holds state and tells of it in one record."""
 
     def statistics(self) -> T_co: ...
+
+
+class Turn(Protocol):
+    """Of the loop."""
+
+    @property
+    def crowded(self) -> bool:
+        """Whether what is written in it goes out at its end."""
+        ...
 
 
 class WorkerFacts(Protocol):

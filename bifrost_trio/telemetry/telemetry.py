@@ -29,6 +29,7 @@ from bifrost_trio.telemetry.sources import (
     PollerFacts,
     ServerFacts,
     Statistics,
+    Turn,
     families_of,
     read_assembly,
     read_bodies,
@@ -79,6 +80,8 @@ class Telemetry:
             form = json_line if log == "json" else text_line
             self._lines = LineWriter(stream if stream is not None else sys.stdout, lambda f: form(f, self._redact))
         self._now: Callable[[], float] = trio.current_time
+        self._turn: Turn | None = None
+        self._sending: list[Call] = []
         self._failures = 0
         self._carried = Carried()
         self._assembly: Assembly | None = None
@@ -92,9 +95,22 @@ class Telemetry:
     # --- the hot path ---
 
     def settle(self, call: Call) -> None:
-        """Counts a call that has ended. Never waits, never raises.
+        """Counts a call that has ended: once what was written to its client has gone. Never waits, never raises."""
+        if self._turn is not None and self._turn.crowded:
+            self._sending.append(call)
+        else:
+            self._count(call, self._now())
 
-        1 us where one attempt answered: written out, because a Python call for each number costs what counting does.
+    def count_sent(self, began: float, ended: float) -> None:
+        """Counts the calls whose clients were written to one after the other, from ``began`` until ``ended``."""
+        sending, self._sending = self._sending, []
+        step = (ended - began) / max(1, len(sending))
+        for call in sending:
+            began += step
+            self._count(call, began)
+
+    def _count(self, call: Call, ended: float) -> None:
+        """1 us where one attempt answered: written out, because a Python call for each number costs what counting does.
         The overhead comes last: what is counted there counts as settled. It is never negative, though the waits of
         hedged attempts, side by side, may be longer than the call.
         """
@@ -107,7 +123,7 @@ class Telemetry:
                 route = self._routes.get((head.path, call.operation, target.provider, target.model, stream))
             route = route or self._tally.route(call)
             series = route.series
-            seconds = self._now() - call.accepted_at
+            seconds = ended - call.accepted_at
             row = route.durations if outcome.status == 200 else self._tally.durations_of(route, outcome.status)
             row[bisect_left(LATENCY_EDGES, seconds)] += 1
             row[0] += seconds
@@ -133,7 +149,7 @@ class Telemetry:
         except Exception:
             self._failures += 1
         if self._lines is not None and self.log_calls:
-            self._log(self._lines, call)
+            self._log(self._lines, call, ended)
 
     def count_refused(self, path: str, error: GatewayError) -> None:
         """Counts a request that never became a call. Never raises."""
@@ -142,9 +158,9 @@ class Telemetry:
         except Exception:
             self._failures += 1
 
-    def _log(self, lines: LineWriter[CallFacts], call: Call) -> None:
+    def _log(self, lines: LineWriter[CallFacts], call: Call, ended: float) -> None:
         try:
-            lines.put(take_facts(call, self._now() - call.accepted_at))
+            lines.put(take_facts(call, ended - call.accepted_at))
         except Exception:
             lines.lose()
 
@@ -185,6 +201,10 @@ class Telemetry:
             models = ((listed.provider, listed.model) for listed in assembly.models.all())
             self._tally.know(models, assembly.attempts, (route.path for route in assembly.transport.routes))
 
+    def count_late(self, turn: Turn) -> None:
+        """From now on a call that ends while ``turn`` is crowded is counted by `count_sent`."""
+        self._turn = turn
+
     # --- reading ---
 
     def families(self) -> list[Family]:
@@ -192,6 +212,9 @@ class Telemetry:
         return list(self._each_family())
 
     def _each_family(self) -> Iterator[Family]:
+        if self._sending:
+            now = self._now()
+            self.count_sent(now, now)
         # Model lists grow while the gateway runs; calls find their labels anew after each scrape.
         self._know()
         yield from self._tally.families()

@@ -1,6 +1,8 @@
-//! The door between the languages: the only folder that names pyo3. The GIL is held throughout: calls are short.
+//! The door between the languages: the only folder that names pyo3. The GIL is held throughout: calls are short, and none waits.
 
 mod http;
+#[cfg(target_os = "linux")]
+mod inlet;
 mod json;
 mod sse;
 
@@ -35,6 +37,9 @@ mod _wire {
     use super::http::{Request, RequestReader, Response, ResponseReader};
     #[pymodule_export]
     use super::http::{render_answer, render_chunk, render_head, splice_answer};
+    #[cfg(target_os = "linux")]
+    #[pymodule_export]
+    use super::inlet::Inlet;
     #[pymodule_export]
     use super::json::{Answer, Envelope, Scanner, Usage, scan, scan_answer};
     #[pymodule_export]

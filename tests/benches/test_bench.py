@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,7 +36,7 @@ def _package() -> ModuleType:
 
 _package()
 
-from benches import budget, gateways, home, idle, processes, report, soak  # noqa: E402
+from benches import budget, gateways, home, idle, packets, processes, report, soak  # noqa: E402
 from benches.measure import Loaded, Point, Sitting  # noqa: E402
 from benches.workloads import WORKLOADS  # noqa: E402
 
@@ -184,13 +187,14 @@ class TestReport:
         assert row.startswith("| chat 1 KB, TLS to the provider | bare | chat 1 KB |")
 
     def test_two_workers_are_compared_with_one(self) -> None:
-        two = loaded(0.1, valid=1500)
+        two = loaded(1.4, valid=1500)
         points = [
             Point("bare", "chat1k", 0, loaded(0.1)),
             Point("workers2", "chat1k", 0, Loaded({**two.seen, "connections_of_workers": [34, 30]}, two.cpu)),
         ]
         text = report.markdown(sittings(*points), [WORKLOADS["chat1k"]])
-        assert "| chat 1 KB | 1.50       | 53% " in text
+        row = next(line for line in text.splitlines() if line.startswith("| chat 1 KB | 1.50"))
+        assert [cell.strip() for cell in row.split("|")[3:5]] == ["30%", "53%"]
 
     def test_the_delay_of_chunks_is_told_less_the_direct_ways(self) -> None:
         def delayed(p99: float) -> Loaded:
@@ -319,3 +323,46 @@ def test_models_and_paths_are_what_each_gateway_calls_them() -> None:
     two = gateways.own("workers2", [])
     assert two.command.endswith("--workers 2")
     assert (two.measures(chat), two.measures(embeddings), two.both_cores) == (True, False, True)
+
+
+def test_packets_say_for_how_long_a_request_was_kept() -> None:
+    """One that stands between two ends, all in one thread, so that it is known who keeps it when."""
+    with contextlib.ExitStack() as stack:
+        try:
+            captured = stack.enter_context(packets.capture())
+        except PermissionError:
+            pytest.skip("the packets are shown to root only")
+        gateway, provider = (stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2))
+        ends = [stack.enter_context(connect(to)) for to in (gateway, provider)]
+        served = [stack.enter_context(listener.accept()[0]) for listener in (gateway, provider)]
+        client, upstream = ends
+        kept = 0.0
+        for _ in range(3):
+            client.send(bytes(200))
+            asked = time.perf_counter()
+            spend(0.002)
+            upstream.send(bytes(200))
+            passed_on = time.perf_counter()
+            spend(0.004)
+            served[1].send(bytes(200))
+            answered = time.perf_counter()
+            served[0].send(bytes(200))
+            kept += (passed_on - asked) + (time.perf_counter() - answered)
+            for end in (*ends, *served):
+                end.recv(200)
+        spans = captured.spans(*(end.getsockname()[1] for end in served))
+    assert spans.requests == 3
+    assert spans.kept == pytest.approx(kept / 3 * 1e6, rel=0.2)
+    assert spans.upstream > 4000.0
+
+
+def connect(listener: socket.socket) -> socket.socket:
+    end = socket.socket()
+    end.connect(listener.getsockname())
+    return end
+
+
+def spend(seconds: float) -> None:
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        """One thread: nobody else could keep it."""

@@ -50,6 +50,50 @@ async def test_overhead_is_the_call_less_the_wait_for_the_provider(
     assert seen("http_request_duration_seconds_sum") == pytest.approx(0.400_045)
 
 
+class Turn:
+    crowded = True
+
+
+async def test_what_waits_for_the_end_of_the_turn_is_the_gateways_own_time(
+    telemetry: Telemetry, call: Any, read: Any, mock_clock: trio.testing.MockClock
+) -> None:
+    """Written one after the other, when the turn is over: each call ends when its own answer has gone."""
+    telemetry.count_late(Turn())
+    began = trio.current_time()
+    for _ in range(2):
+        telemetry.settle(call(accepted_at=began))
+    mock_clock.jump(3.0)
+    telemetry.count_sent(began + 1.0, began + 3.0)
+    seen = read(await telemetry.exposition())
+    assert seen("bifrost_overhead_latency_microseconds_sum", **CHAT) == pytest.approx(2e6 + 3e6)
+    assert seen("http_request_duration_seconds_sum") == pytest.approx(2.0 + 3.0)
+    assert seen("bifrost_settled_requests_total") == 2
+    telemetry.count_sent(began + 4.0, began + 5.0)
+    assert read(await telemetry.exposition())("bifrost_settled_requests_total") == 2
+
+
+async def test_who_asks_in_the_middle_of_a_turn_sees_every_call_that_has_ended(
+    telemetry: Telemetry, call: Any, read: Any, mock_clock: trio.testing.MockClock
+) -> None:
+    telemetry.count_late(Turn())
+    telemetry.settle(call(accepted_at=trio.current_time()))
+    mock_clock.jump(0.25)
+    seen = read(await telemetry.exposition())
+    assert seen("bifrost_settled_requests_total") == 1
+    assert seen("http_request_duration_seconds_sum") == pytest.approx(0.25)
+
+
+async def test_a_turn_of_few_counts_at_once(
+    telemetry: Telemetry, call: Any, read: Any, mock_clock: trio.testing.MockClock
+) -> None:
+    turn = Turn()
+    turn.crowded = False
+    telemetry.count_late(turn)
+    telemetry.settle(call(accepted_at=trio.current_time() - 2.0))
+    telemetry.count_sent(trio.current_time() + 5.0, trio.current_time() + 9.0)
+    assert read(await telemetry.exposition())("http_request_duration_seconds_sum") == pytest.approx(2.0)
+
+
 async def test_overhead_of_hedged_attempts_is_never_negative(
     telemetry: Telemetry, call: Any, read: Any, mock_clock: trio.testing.MockClock
 ) -> None:
