@@ -255,7 +255,7 @@ class Socket:
         The two halves of `send`, for the path that has a coroutine less to pay for.
         """
         if self.fd < 0:
-            raise OSError(errno.EBADF, "this socket was closed")
+            _closed()
         unsent = self._unsent
         if unsent:
             self._unsent = b""
@@ -374,6 +374,8 @@ class Socket:
         trio.lowlevel.notify_closing(self._sock)
         self._poller.unregister(self)
         self.fd = -1
+        # The inlet knows only the number, which from now on may be somebody else's.
+        self._receive = _closed
         self._sock.close()
 
     def reset(self) -> None:
@@ -383,3 +385,7 @@ class Socket:
             with contextlib.suppress(OSError):
                 self._sock.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_LINGER, _RESET)
             self.close()
+
+
+def _closed() -> bytes:
+    raise OSError(errno.EBADF, "this socket was closed")
