@@ -113,6 +113,14 @@ bench: dev ## the benchmarks; ARGS are theirs
 soak: dev ## 200,000 mixed calls with clients that leave: does memory stay, does everything come home
 	$(BIN)/python -m benches.soak $(ARGS)
 
+.PHONY: idle
+idle: dev ## 10,000 clients that stay and ask nothing: their memory, and whether one more notices them
+	$(BIN)/python -m benches.idle $(ARGS)
+
+.PHONY: overhead
+overhead: dev ## the gateway's own overhead metric beside the packets on the loopback; as root
+	$(BIN)/python -m benches.overhead $(ARGS)
+
 # --- housekeeping -----------------------------------------------------------------------------------------------------
 
 .PHONY: lock

@@ -65,7 +65,11 @@ def steps(found: Mapping[str, Mapping[str, float]], whole: Whole | None) -> list
     carried = calls["write and read"] + calls["epoll"]
     rows: list[Row] = [
         ("system calls: two reads, two writes, epoll", "15 µs (nginx: 15)", carried + calls["write and read"]),
-        ("Trio: two waits, two switches", "9 µs", 2 * max(waits["byte to a task, poller"] - carried, 0.0)),
+        (
+            "two waits, two switches: the poller and Trio",
+            "9 µs",
+            2 * max(waits["byte to a task, poller"] - carried, 0.0),
+        ),
         ("Rust: two heads, the body scan, two renderings", "3 µs", rust),
         (
             "stations, plugin chain, key choice, pool, bookkeeping",

@@ -100,7 +100,7 @@ def main(words: Sequence[str] | None = None) -> int:
         "python -m benches.overhead", description="The overhead metric and an outside clock."
     )
     parser.add_argument("--load", type=float, default=0.8, help="of the gateway's core")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="of so many the median is taken")
     parser.add_argument("--seconds", type=float, default=3.0, help="of a round, at most 5")
     options = parser.parse_args(words)
     binary, cores = build(), Cores.choose()
@@ -118,7 +118,7 @@ def main(words: Sequence[str] | None = None) -> int:
         finally:
             mock.stop()
     apart = statistics.median(one.apart for one in found)
-    print(f"median: the metric says {apart:+.1%} of what the outside clock says (at most {TOLERANCE:.0%} apart)")
+    print(f"median: the metric says {apart:+.1%} beside the outside clock (at most {TOLERANCE:.0%} apart)")
     return 1 if abs(apart) > TOLERANCE else 0
 
 

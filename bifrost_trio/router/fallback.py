@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
+import trio
+
 from bifrost_trio.errors import GatewayError, InvalidField, ProviderError, QueueFull, RequestError
 from bifrost_trio.router.targets import Targets
 from bifrost_trio.types import Call, Reply, Station, Target
@@ -39,9 +41,14 @@ class Router:
 
     async def _with_fallbacks(self, call: Call, reply: Reply) -> None:
         targets, envelope = self._targets, call.envelope
-        call.target = call.target or await targets.find(envelope.model or "")
-        # Resolved before the first attempt: a name that nobody knows is the caller's error, no failed fallback.
-        fallbacks = [await targets.find(name, "fallbacks") for name in envelope.fallbacks]
+        began = trio.current_time()
+        try:
+            call.target = call.target or await targets.find(envelope.model or "")
+            # Resolved before the first attempt: a name that nobody knows is the caller's error, no failed fallback.
+            fallbacks = [await targets.find(name, "fallbacks") for name in envelope.fallbacks]
+        finally:
+            # A name that is not known yet is looked up in lists that the providers are asked for.
+            call.outcome.upstream_seconds += trio.current_time() - began
         try:
             await self._following(call, reply)
         except (ProviderError, QueueFull) as error:

@@ -98,7 +98,8 @@ UPSTREAM_LATENCY = _histogram(
 )
 OVERHEAD_LATENCY = _histogram(
     "bifrost_overhead_latency_microseconds",
-    "Accept to last byte, less the wait for providers; time in the queue included.",
+    "From when the kernel received the request until it has the last byte of the answer, less the wait for providers "
+    "and the back-off between attempts; time in the queue included.",
     OVERHEAD,
     *CALL,
 )
@@ -126,7 +127,7 @@ HTTP_REQUESTS = _counter(
 )
 HTTP_DURATION = _histogram(
     "http_request_duration_seconds",
-    "Accept to last byte of requests to inference routes that became a call.",
+    "From the first byte to the last of requests to inference routes that became a call.",
     LATENCY,
     "path",
     "method",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 
 import pytest
+import trio
+import trio.testing
 
 from bifrost_trio.errors import (
     ClientGone,
@@ -64,10 +67,11 @@ class Below:
         return " ".join(target for target, _ in self.seen)
 
 
-def router_of(below: Below, asked: list[str] | None = None) -> Router:
+def router_of(below: Below, asked: list[str] | None = None, slow: float = 0.0) -> Router:
     async def ask() -> list[ListedModel]:
         if asked is not None:
             asked.append("d")
+        await trio.sleep(slow)
         return [ListedModel("d", "listed")]
 
     return Router(Targets(PROVIDERS, ModelLists({"b": ["bare"]}, {"d": ask})), below)
@@ -228,3 +232,11 @@ async def test_known_names_ask_nobody() -> None:
     call = make_call("a/m", fallbacks=["b/n", "bare"])
     await router_of(Below({"a": DOWN}), asked)(call, Kept(call))
     assert asked == []
+
+
+@pytest.mark.parametrize("name", ["listed", "never-heard-of"])
+async def test_the_wait_for_a_list_is_a_wait_for_providers(name: str, autojump_clock: trio.testing.MockClock) -> None:
+    call = make_call(name)
+    with contextlib.suppress(ModelNotFound):
+        await router_of(Below({}), slow=2.0)(call, Kept(call))
+    assert call.outcome.upstream_seconds == pytest.approx(2.0)
