@@ -81,13 +81,19 @@ class Comparison:
         return seen, (self._running.process.cpu_seconds() - used) / seen["seconds"]
 
     def compare(self, clients: int, seconds: float) -> Found:
-        """Raises PermissionError, LookupError."""
+        """Raises PermissionError."""
         before = home.read(self._running.address)
         with capture() as captured:
             seen, core = self._through(clients, seconds)
-            spans = captured.spans(_port(self._running.address), _port(self._mock))
+            try:
+                spans = captured.spans(_port(self._running.address), _port(self._mock))
+            except LookupError as error:
+                raise SystemExit(f"{error}: fewer --seconds") from None
         after = home.read(self._running.address)
         gained = {part: after[f"{METRIC}_{part}"] - before[f"{METRIC}_{part}"] for part in ("sum", "count")}
+        # The reading of the metrics is one request more, and a few may be on their way at either end.
+        if abs(gained["count"] - spans.requests) > max(10.0, 0.01 * spans.requests):
+            raise SystemExit(f"{spans.requests} requests were seen and {gained['count']:.0f} counted: not comparable")
         return Found(spans.kept, gained["sum"] / gained["count"], seen["beyond_us"]["mean"], core)
 
 

@@ -6,11 +6,16 @@ resident memory beyond those of a bare Python. What is not installed is said to 
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib.util
 import os
+import socket
 import ssl
+import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,18 +24,20 @@ import trio.testing
 
 from benches.pieces import best, each
 from bifrost_trio.sockets import Socket, TlsSocket, client_context
+from bifrost_trio.sockets.inlet import READ_SIZE, note_arrivals, open_inlet
 
 __all__ = ["show"]
 
 IMPORTS = ("typer", "rich", "mcp", "hypercorn.trio.tcp_server")
 IMPORT_ROUNDS = 5
+READS = 2000
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _HELLO = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 
 
 def show() -> None:
     """Prints a line for each."""
-    for measure in (_imports, _prometheus, _trio, _tls, _hypercorn, _httpx):
+    for measure in (_imports, _reading, _prometheus, _trio, _tls, _hypercorn, _httpx):
         for line in measure():
             print(line, flush=True)
 
@@ -55,6 +62,39 @@ def _started(code: str) -> tuple[float, float]:
     command = [sys.executable, "-c", f"{code}\n{told}"]
     seen = [subprocess.run(command, capture_output=True, check=True).stdout.split() for _ in range(IMPORT_ROUNDS)]
     return min(float(seconds) for seconds, _ in seen), min(int(pages) for _, pages in seen) * _PAGE / 2**20
+
+
+def _reading() -> Iterator[str]:
+    ways: dict[str, Callable[[socket.socket], Callable[[], Any]]] = {
+        "recv": lambda end: functools.partial(end.recv, READ_SIZE),
+        "recvmsg with the time, as a Python call": lambda end: functools.partial(end.recvmsg, READ_SIZE, 64),
+        "recvmsg with the time, in Rust": lambda end: open_inlet(end, timed=True).receive,
+    }
+    for size in (1024, 102_400):
+        for name, way in ways.items():
+            yield _line(_least_read(size, way, timed=name != "recv"), "us", f"reading {size:,} bytes: {name}")
+
+
+def _least_read(size: int, way: Callable[[socket.socket], Callable[[], Any]], *, timed: bool) -> float:
+    """Microseconds of a read of so many bytes that have come over the loopback: the median, rounds differ little."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        peer = stack.enter_context(socket.socket())
+        peer.connect(listener.getsockname())
+        end = stack.enter_context(listener.accept()[0])
+        end.setblocking(False)
+        if timed:
+            note_arrivals(end)
+        read, spent, content = way(end), [], bytes(size)
+        for _ in range(READS):
+            peer.sendall(content)
+            began = time.perf_counter()
+            read()
+            spent.append(time.perf_counter() - began)
+            with contextlib.suppress(BlockingIOError):
+                while end.recv(READ_SIZE):
+                    """What did not come at once."""
+    return statistics.median(spent) * 1e6
 
 
 def _prometheus() -> Iterator[str]:

@@ -106,7 +106,7 @@ def _workers(points: Sequence[Point]) -> str:
             cores = _by_round(points, TWO_WORKERS, name, lambda p: p.load.core)
             theirs = 1 - statistics.median(cores.values()) / 2 if cores else 0.0
             rows.append([WORKLOADS[name].title, _spread(found), f"{theirs:.0%}", most])
-    head = ["", "requests/s", "of both cores for clients and mock", "most of the connections at one, worst round"]
+    head = ["", "requests/s", "of both cores not the gateway's", "most of the connections at one, worst round"]
     return _table("Two workers ÷ one", head, rows) if rows else ""
 
 

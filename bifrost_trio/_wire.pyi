@@ -358,7 +358,7 @@ if sys.platform == "linux":
         @property
         def came_at(self) -> float:
             """When that came which was read last, in seconds of `time.perf_counter`; 0.0 where the kernel says nothing:
-            SO_TIMESTAMPNS is not set, or it is not TCP (socket(7)).
+            SO_TIMESTAMPNS is not set, it is not TCP (socket(7)), or what was read waited for more than 5 s.
             """
         def receive(self) -> bytes | None:
             """What has come: None if nothing has, empty at the end. Raises OSError."""

@@ -224,6 +224,7 @@ class Http1Connection:
                 raise ClientGone("the client's connection broke within its request") from None
             if not data:
                 raise ClientGone("the client closed its connection within its request")
+            self.arrived_at = self._channel.came_at
             piece = reader.feed_body(data)
             if piece:
                 return piece

@@ -100,7 +100,7 @@ class ServingProcess:
         async with open_gateway(self._config, telemetry=self._telemetry) as gateway:
             self._open = opened = _Open(gateway, self._config.server, context, self._share)
             self._telemetry.watch_server(opened.server)
-            self._telemetry.count_late(gateway.poller)
+            self._telemetry.defer(gateway.poller)
             gateway.poller.on_sent = self._telemetry.count_sent
             async with trio.open_nursery() as nursery:
                 await nursery.start(opened.server.serve, self._listeners)

@@ -123,6 +123,8 @@ class Poller(trio.abc.Instrument):
         self.deadlines = Deadlines()
         self.crowded = False
         """Whether so many have a step in this turn that what they write waits for its end."""
+        self.holds_back = False
+        """Whether what was written last in a crowded turn waits for its end."""
         self.came = 0.0
         """When that came which was found last. Of what the gateway was too busy to see coming it is only known that it
         came since the last look: it is taken to have come in the middle."""
@@ -203,6 +205,8 @@ class Poller(trio.abc.Instrument):
             remove(self)
             if self._failed is None:
                 self.flush()
+            else:
+                self._tell_sent(self.clock())
             self.crowded = False
         if self._failed is not None:
             raise self._failed
@@ -260,8 +264,8 @@ class Poller(trio.abc.Instrument):
             began = clock()
             for socket in written:
                 socket.flush()
-                if socket.waiter is not None:
-                    # It waits for the answer to this: from now on.
+                if socket.waiter is not None and socket.waits_since > self._looked_at:
+                    # It has come to wait in this turn, for the answer to this: from now on.
                     socket.waits_since = clock()
             self._tell_sent(began)
         elif self.crowded:
@@ -293,7 +297,7 @@ class Poller(trio.abc.Instrument):
                 continue
             left_over = socket.ready
             socket.ready = True
-            socket.came = came
+            socket.seen_at = came
             if socket.waiter is None:
                 continue
             if socket.take is not None:

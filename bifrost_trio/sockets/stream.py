@@ -52,12 +52,12 @@ class Socket:
         "_watched",
         "blocked",
         "bucket",
-        "came",
         "deadline",
         "fd",
         "hangup",
         "on_hangup",
         "ready",
+        "seen_at",
         "take",
         "waited",
         "waiter",
@@ -82,7 +82,7 @@ class Socket:
         self._satisfied = False
         self.hangup = False
         self.on_hangup: Callable[[], None] | None = None
-        self.came = poller.came if poller.edge_triggered else poller.clock()
+        self.seen_at = poller.came if poller.edge_triggered else poller.clock()
         """When bytes came for the last time, as far as the poller can tell."""
         self.waited = 0.0
         self.blocked = 0.0
@@ -101,7 +101,7 @@ class Socket:
     @property
     def came_at(self) -> float:
         """When that came which was read last: as the kernel says, or else as far as the poller can tell."""
-        return self._inlet.came_at or self.came
+        return self._inlet.came_at or self.seen_at
 
     @property
     def stale(self) -> bool:
@@ -168,9 +168,10 @@ class Socket:
         except Exception as error:
             self.wake(outcome.Error(error))
             return True
-        # What has been handed on: the wait for the next one has begun.
-        self.waits_since = self.came_at
-        self.deadline = now + self._limit
+        if self.waits_since == math.inf:
+            # What came has been handed on: the wait for the next piece has begun.
+            self.waits_since = self.came_at
+            self.deadline = now + self._limit
         return True
 
     def receive_now(self) -> bytes | None:
@@ -178,13 +179,17 @@ class Socket:
         if not self.ready:
             return None
         self.ready = self.hangup
-        data = self._receive()
+        try:
+            data = self._receive()
+        except OSError:
+            self._count_wait()
+            raise
         if data is None:
             self.ready = False
             return None
         if len(data) == READ_SIZE:
             self.ready = True
-        came = self._inlet.came_at or self.came
+        came = self._inlet.came_at or self.seen_at
         if came > (since := self.waits_since):
             self.waited += came - since
         self.waits_since = math.inf
@@ -215,7 +220,7 @@ class Socket:
             with trio.fail_after(limit):
                 await trio.lowlevel.wait_readable(self._sock)
         finally:
-            self.came = now = trio.current_time()
+            self.seen_at = now = trio.current_time()
             self.waited += now - began
 
     def _abort(self, _raise_cancel: object) -> Abort:
@@ -264,11 +269,13 @@ class Socket:
                 self._watch_room(False)
                 return memoryview(data)
         poller = self._poller
-        if len(data) <= SENT_LATER and poller.crowded:
-            self._unsent = data
-            if not unsent:
-                poller.written.append(self)
-            return None
+        if poller.crowded:
+            poller.holds_back = len(data) <= SENT_LATER
+            if poller.holds_back:
+                self._unsent = data
+                if not unsent:
+                    poller.written.append(self)
+                return None
         try:
             sent = self._send(data)
         except BlockingIOError:

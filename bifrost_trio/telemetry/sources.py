@@ -39,11 +39,16 @@ class Statistics(Protocol[T_co]):
 
 
 class Turn(Protocol):
-    """Of the loop."""
+    """One pass of the event loop."""
 
     @property
     def crowded(self) -> bool:
         """Whether what is written in it goes out at its end."""
+        ...
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether that is so of what was written last."""
         ...
 
 

@@ -96,13 +96,15 @@ class Telemetry:
 
     def settle(self, call: Call) -> None:
         """Counts a call that has ended: once what was written to its client has gone. Never waits, never raises."""
-        if self._turn is not None and self._turn.crowded:
+        turn = self._turn
+        if turn is not None and turn.crowded and turn.holds_back:
             self._sending.append(call)
         else:
             self._count(call, self._now())
 
     def count_sent(self, began: float, ended: float) -> None:
-        """Counts the calls whose clients were written to one after the other, from ``began`` until ``ended``."""
+        """Counts the calls that were held back until what was written to their clients went out, from ``began`` until
+        ``ended``, one write after the other: their ends are spread evenly over that time."""
         sending, self._sending = self._sending, []
         step = (ended - began) / max(1, len(sending))
         for call in sending:
@@ -201,8 +203,8 @@ class Telemetry:
             models = ((listed.provider, listed.model) for listed in assembly.models.all())
             self._tally.know(models, assembly.attempts, (route.path for route in assembly.transport.routes))
 
-    def count_late(self, turn: Turn) -> None:
-        """From now on a call that ends while ``turn`` is crowded is counted by `count_sent`."""
+    def defer(self, turn: Turn) -> None:
+        """From now on a call whose last bytes ``turn`` holds back is counted by `count_sent`."""
         self._turn = turn
 
     # --- reading ---
@@ -212,15 +214,20 @@ class Telemetry:
         return list(self._each_family())
 
     def _each_family(self) -> Iterator[Family]:
-        if self._sending:
-            now = self._now()
-            self.count_sent(now, now)
+        self._count_now()
         # Model lists grow while the gateway runs; calls find their labels anew after each scrape.
         self._know()
         yield from self._tally.families()
         yield from families_of(self._facts())
 
+    def _count_now(self) -> None:
+        """What is shown begun and not open is shown settled."""
+        if self._sending:
+            now = self._now()
+            self.count_sent(now, now)
+
     def _facts(self) -> Facts:
+        self._count_now()
         yield from self._carried.facts()
         if self._assembly is not None:
             yield from read_assembly(self._assembly, self._plugins)

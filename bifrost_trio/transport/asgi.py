@@ -99,6 +99,7 @@ class AsgiExchange:
                 raise RequestTimeout("the body of the request did not come in time", code="body_timeout") from None
             if message["type"] == "http.disconnect":
                 raise ClientGone("the client closed its connection within its request")
+            self.arrived_at = trio.current_time()
             self._more = message.get("more_body", False)
             piece: bytes = message.get("body", b"")
             if piece:

@@ -91,7 +91,7 @@ class Inference:
         self._reading += 1
         try:
             data, envelope = await reading.read(request.body, request.content_length, body)
-            came_in = self._now() - accepted_at
+            came_in = sink.arrived_at - accepted_at
             await self._serve(route, request, data, envelope, sink, accepted_at, came_in)
         finally:
             reading.release()

@@ -58,7 +58,8 @@ class Sink(Protocol):
 
     @property
     def arrived_at(self) -> float:
-        """When the request came, on Trio's clock: also if it had to wait until the gateway looked."""
+        """When that part of the request came which was read last, on Trio's clock: also if it had to wait until the
+        gateway looked."""
 
     @property
     def blocked(self) -> float:

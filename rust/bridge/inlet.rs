@@ -9,11 +9,12 @@ use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
+use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-/// Bytes that are said to have waited longer were not: the machine's clock was set meanwhile.
-const LONGEST: Duration = Duration::from_secs(60);
+/// Of bytes that are said to have waited longer it is not known: the machine's clock may have been set meanwhile.
+const LONGEST: Duration = Duration::from_secs(5);
 
 thread_local! {
     /// What is read goes here first, so that no read asks for memory that it does not fill.
@@ -48,7 +49,7 @@ impl Inlet {
             let message = match recvmsg::<()>(self.fd, &mut pieces, Some(&mut self.control), MsgFlags::MSG_DONTWAIT) {
                 Ok(message) => message,
                 Err(Errno::EAGAIN) => return Ok(None),
-                Err(error) => return Err(io::Error::from(error).into()),
+                Err(error) => return Err(PyOSError::new_err((error as i32, error.desc()))),
             };
             let length = message.bytes;
             self.came_at = match message.cmsgs().ok().and_then(|mut all| all.next()) {
@@ -65,6 +66,5 @@ fn on_the_clock(stamp: TimeSpec) -> PyResult<f64> {
     let clock = |id| clock_gettime(id).map(Duration::from).map_err(io::Error::from);
     let now = clock(ClockId::CLOCK_MONOTONIC)?;
     let waited = clock(ClockId::CLOCK_REALTIME)?.saturating_sub(stamp.into());
-    let waited = if waited > LONGEST { Duration::ZERO } else { waited };
-    Ok(now.saturating_sub(waited).as_secs_f64())
+    Ok(if waited > LONGEST { 0.0 } else { now.saturating_sub(waited).as_secs_f64() })
 }

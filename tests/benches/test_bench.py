@@ -325,6 +325,16 @@ def test_models_and_paths_are_what_each_gateway_calls_them() -> None:
     assert (two.measures(chat), two.measures(embeddings), two.both_cores) == (True, False, True)
 
 
+def test_who_yields_does_so_with_what_it_starts_and_no_longer() -> None:
+    told = [sys.executable, "-c", "import os; print(os.sched_getscheduler(0))"]
+    before = os.sched_getscheduler(0)
+    with processes.yielding():
+        assert int(subprocess.check_output(told)) == os.SCHED_BATCH
+    with processes.yielding(False):
+        assert int(subprocess.check_output(told)) == before
+    assert os.sched_getscheduler(0) == before
+
+
 def test_packets_say_for_how_long_a_request_was_kept() -> None:
     """One that stands between two ends, all in one thread, so that it is known who keeps it when."""
     with contextlib.ExitStack() as stack:

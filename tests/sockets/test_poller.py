@@ -245,6 +245,37 @@ async def test_the_time_waited_is_told(autojump_clock: trio.testing.MockClock) -
         assert socket.waited == pytest.approx(3, abs=0.01)
 
 
+@pytest.mark.parametrize("pulled", [False, True])
+async def test_a_wait_that_ends_with_a_reset_is_told_too(pulled: bool, autojump_clock: trio.testing.MockClock) -> None:
+    """By it is judged whether a provider may have taken the request."""
+    async with pair(over_tcp) as (socket, peer, _), trio.open_nursery() as nursery:
+
+        async def reset_late() -> None:
+            await trio.sleep(3)
+            peer.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
+
+        nursery.start_soon(reset_late)
+        with pytest.raises(ConnectionResetError):
+            await (socket.pull(bool, FOREVER) if pulled else socket.receive(FOREVER))
+        assert socket.waited == pytest.approx(3, abs=0.1)
+
+
+async def test_a_pull_that_was_woken_for_nothing_goes_on_waiting(autojump_clock: trio.testing.MockClock) -> None:
+    """What was idle before it does not count as waited for."""
+    async with pair(over_tcp) as (socket, peer, _), trio.open_nursery() as nursery:
+        peer.send(b"first")
+        await socket.receive(FOREVER)
+        await trio.sleep(10)
+        nursery.start_soon(socket.pull, bool, FOREVER)
+        await trio.sleep(1)
+        socket.ready = True
+        assert socket.pump(trio.current_time())
+        await trio.sleep(1)
+        peer.close()
+    assert socket.waited == pytest.approx(2, abs=0.1)
+
+
 @pytest.mark.parametrize("how", ["cancelled", "timed out", "closed"])
 async def test_a_wait_for_nothing_is_told_too(how: str, autojump_clock: trio.testing.MockClock) -> None:
     async with pair() as (socket, _, _), trio.open_nursery() as nursery:

@@ -52,13 +52,14 @@ async def test_overhead_is_the_call_less_the_wait_for_the_provider(
 
 class Turn:
     crowded = True
+    holds_back = True
 
 
 async def test_what_waits_for_the_end_of_the_turn_is_the_gateways_own_time(
     telemetry: Telemetry, call: Any, read: Any, mock_clock: trio.testing.MockClock
 ) -> None:
     """Written one after the other, when the turn is over: each call ends when its own answer has gone."""
-    telemetry.count_late(Turn())
+    telemetry.defer(Turn())
     began = trio.current_time()
     for _ in range(2):
         telemetry.settle(call(accepted_at=began))
@@ -75,7 +76,7 @@ async def test_what_waits_for_the_end_of_the_turn_is_the_gateways_own_time(
 async def test_who_asks_in_the_middle_of_a_turn_sees_every_call_that_has_ended(
     telemetry: Telemetry, call: Any, read: Any, mock_clock: trio.testing.MockClock
 ) -> None:
-    telemetry.count_late(Turn())
+    telemetry.defer(Turn())
     telemetry.settle(call(accepted_at=trio.current_time()))
     mock_clock.jump(0.25)
     seen = read(await telemetry.exposition())
@@ -88,7 +89,7 @@ async def test_a_turn_of_few_counts_at_once(
 ) -> None:
     turn = Turn()
     turn.crowded = False
-    telemetry.count_late(turn)
+    telemetry.defer(turn)
     telemetry.settle(call(accepted_at=trio.current_time() - 2.0))
     telemetry.count_sent(trio.current_time() + 5.0, trio.current_time() + 9.0)
     assert read(await telemetry.exposition())("http_request_duration_seconds_sum") == pytest.approx(2.0)
