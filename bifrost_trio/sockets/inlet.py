@@ -1,8 +1,9 @@
 """Reading what has come, and when it came.
 
 Who reads only later, because it has others to serve, sees how late it is only if somebody notes when the bytes came.
-The kernel does (SO_TIMESTAMPNS, socket(7)), and says so with the bytes in recvmsg(2). As a Python call that costs 0.7 µs
-more than a read, in Rust half of that, and 2 µs for 100 KB, which are copied (``python -m benches.budget --quoted``).
+The kernel does (SO_TIMESTAMPNS, socket(7)), and says so with the bytes in recvmsg(2). As a Python call that costs
+0.7 µs more than a read, in Rust half of that, and 2 µs for 100 KB, which are copied (``python -m benches.budget
+--quoted``).
 """
 
 from __future__ import annotations
