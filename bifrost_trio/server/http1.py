@@ -129,9 +129,9 @@ class Http1Connection:
             await self._channel.drain(self._timeouts.write)
 
     def drain(self) -> None:
-        """No further request on this connection; one that waits for its next request ends now."""
+        """No further request on this connection; one that waits for its next request ends now, unless that has come."""
         self.draining = True
-        if self.idle:
+        if self.idle and not self._channel.unread:
             self._channel.close()
 
     # --- requests ---
@@ -147,7 +147,7 @@ class Http1Connection:
                 self.arrived_at = trio.current_time()
                 request = reader.feed(b"")
             if request is None and not reader.pending:
-                if self.draining:
+                if self.draining and not self._channel.unread:
                     return None
                 self.idle = True
                 data = await self._channel.receive(self._timeouts.keep_alive)

@@ -9,6 +9,7 @@ The kernel does (SO_TIMESTAMPNS, socket(7)), and says so with the bytes in recvm
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket as stdlib_socket
 import sys
 from typing import Protocol
@@ -16,7 +17,7 @@ from typing import Protocol
 if sys.platform == "linux":
     from bifrost_trio._wire import Inlet as TcpInlet
 
-__all__ = ["READ_SIZE", "Inlet", "note_arrivals", "open_inlet"]
+__all__ = ["READ_SIZE", "Inlet", "closed", "holds_bytes", "note_arrivals", "open_inlet"]
 
 READ_SIZE = 256 * 1024
 """Bytes asked for in one read: a whole small request, and few system calls for a large one."""
@@ -68,3 +69,16 @@ def note_arrivals(sock: stdlib_socket.socket) -> None:
         # Where it is refused the times are those that the poller sees.
         with contextlib.suppress(OSError):
             sock.setsockopt(stdlib_socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+
+
+def holds_bytes(sock: stdlib_socket.socket) -> bool:
+    """Whether the kernel has bytes for whoever reads."""
+    try:
+        return bool(sock.recv(1, stdlib_socket.MSG_PEEK))
+    except OSError:
+        return False
+
+
+def closed() -> bytes:
+    """What is received of a socket that was closed: the number by which an inlet knows it may be another's by then."""
+    raise OSError(errno.EBADF, "this socket was closed")

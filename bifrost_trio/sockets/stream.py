@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import math
 import socket as stdlib_socket
 import struct
@@ -15,7 +14,7 @@ from trio.lowlevel import Abort, current_task, wait_task_rescheduled
 
 from bifrost_trio.sockets.channel import Take
 from bifrost_trio.sockets.deadlines import BUCKET_SECONDS
-from bifrost_trio.sockets.inlet import READ_SIZE, open_inlet
+from bifrost_trio.sockets.inlet import READ_SIZE, closed, holds_bytes, open_inlet
 from bifrost_trio.sockets.poller import WOKEN, Poller
 
 __all__ = ["READ_SIZE", "Socket"]
@@ -107,6 +106,11 @@ class Socket:
     def stale(self) -> bool:
         """Whether an idle connection is of no use any more: bytes or a hang-up came that nobody asked for."""
         return self.ready or self.hangup
+
+    @property
+    def unread(self) -> bool:
+        """Whether bytes have come that nobody has read. Asks the kernel."""
+        return holds_bytes(self._sock)
 
     async def receive(self, limit: float) -> bytes:
         """What has come, at most `READ_SIZE` bytes; empty at the end.
@@ -260,7 +264,7 @@ class Socket:
         The two halves of `send`, for the path that has a coroutine less to pay for.
         """
         if self.fd < 0:
-            _closed()
+            closed()
         unsent = self._unsent
         if unsent:
             self._unsent = b""
@@ -381,8 +385,7 @@ class Socket:
         trio.lowlevel.notify_closing(self._sock)
         self._poller.unregister(self)
         self.fd = -1
-        # The inlet knows only the number, which from now on may be somebody else's.
-        self._receive = _closed
+        self._receive = closed
         self._sock.close()
 
     def reset(self) -> None:
@@ -392,7 +395,3 @@ class Socket:
             with contextlib.suppress(OSError):
                 self._sock.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_LINGER, _RESET)
             self.close()
-
-
-def _closed() -> bytes:
-    raise OSError(errno.EBADF, "this socket was closed")

@@ -101,6 +101,11 @@ class TlsSocket:
             return True
         return True
 
+    @property
+    def unread(self) -> bool:
+        """As `Socket.unread`; of what has come not all need be the peer's own words."""
+        return bool(self._incoming.pending or self._object.pending()) or self._inner.unread
+
     def arm(self, on_hangup: Callable[[], None]) -> None:
         self._inner.arm(on_hangup)
 

@@ -71,6 +71,27 @@ async def test_idle_connections_end_now(autojump_clock: trio.testing.MockClock) 
         gateway.server.drain()  # twice is once
 
 
+async def test_a_request_that_has_come_and_was_not_read_yet_is_answered(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Sent before the drain: on a connection that was idle, and on one that is new."""
+    request = b"GET /health HTTP/1.1\r\nhost: g\r\n\r\n"
+    async with gateway_in_memory() as gateway:
+        clients = [gateway.client() for _ in range(20)]
+        for client in clients:
+            await client.get("/health")
+        await trio.testing.wait_all_tasks_blocked()
+        clients += [gateway.client() for _ in range(20)]
+        for client in clients:
+            await client.send_raw(request)
+        gateway.server.drain()
+        for client in clients:
+            answer = await client.read_answer()
+            assert answer.status == 200
+            assert await client.read_raw() == b""
+        assert gateway.server.statistics().open == 0
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_calls_in_flight_are_answered(stream: bool, autojump_clock: trio.testing.MockClock) -> None:
     """The answer says that the connection ends with it, where its head has not gone out yet."""
