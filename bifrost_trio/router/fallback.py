@@ -40,21 +40,27 @@ class Router:
         return self._following(call, reply)
 
     async def _with_fallbacks(self, call: Call, reply: Reply) -> None:
-        targets, envelope = self._targets, call.envelope
-        began = trio.current_time()
-        try:
-            call.target = call.target or await targets.find(envelope.model or "")
-            # Resolved before the first attempt: a name that nobody knows is the caller's error, no failed fallback.
-            fallbacks = [await targets.find(name, "fallbacks") for name in envelope.fallbacks]
-        finally:
-            # A name that is not known yet is looked up in lists that the providers are asked for.
-            call.outcome.upstream_seconds += trio.current_time() - began
+        envelope = call.envelope
+        if call.target is None:
+            call.target = await self._find(call, envelope.model or "", "model")
+        # Resolved before the first attempt: a name that nobody knows is the caller's error, no failed fallback.
+        fallbacks = [await self._find(call, name, "fallbacks") for name in envelope.fallbacks]
         try:
             await self._following(call, reply)
         except (ProviderError, QueueFull) as error:
             if not fallbacks or not error.fallback or call.outcome.committed:
                 raise
             await self._fall_back(call, reply, fallbacks, error)
+
+    async def _find(self, call: Call, name: str, param: str) -> Target:
+        """A name that is not known yet is looked up in lists that the providers are asked for: a wait for them."""
+        if (target := self._targets.known(name, param=param)) is not None:
+            return target
+        began = trio.current_time()
+        try:
+            return await self._targets.find(name, param)
+        finally:
+            call.outcome.upstream_seconds += trio.current_time() - began
 
     async def _fall_back(self, call: Call, reply: Reply, fallbacks: list[Target], primary: GatewayError) -> None:
         assert call.target is not None

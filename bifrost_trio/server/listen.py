@@ -14,7 +14,7 @@ import trio
 
 from bifrost_trio.server.application import Application, Timeouts
 from bifrost_trio.server.http1 import Http1Connection
-from bifrost_trio.sockets import Poller, Room, Share, Socket, TlsSocket, accept_from
+from bifrost_trio.sockets import Poller, Room, Share, Socket, TlsSocket, accept_from, set_options
 
 __all__ = ["OtherProtocols", "Server", "ServerStatistics"]
 
@@ -78,9 +78,8 @@ class Server:
         """Returns when it was drained and the last connection is over."""
         self._listeners = tuple(listeners)
         for listener in listeners:
-            if listener.family in (stdlib_socket.AF_INET, stdlib_socket.AF_INET6):
-                # As in `listen`, for listeners of somebody else's.
-                listener.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
+            # `listen` has done so; it may be a listener of somebody else's.
+            set_options(listener)
         if self._room.share is not None:
             self._room.share.tell(self._room.taken)
         with self._serving:

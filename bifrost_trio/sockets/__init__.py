@@ -8,6 +8,8 @@
 | `deadlines` | until when those who read will wait: one sweep for all |
 | `channel` | what may be done with a connection, encrypted or not |
 | `connecting` | connections to others |
+| `inlet` | reading what has come, and when it came |
+| `options` | what each socket is set to |
 | `stream` | a connected socket: how a read waits is `Socket._wait`, one replaceable function |
 | `tls` | the same surface over TLS |
 | `listener` | listening sockets and accepting from them |
@@ -18,6 +20,7 @@ from bifrost_trio.sockets.channel import Channel, Take
 from bifrost_trio.sockets.clock import PollingClock
 from bifrost_trio.sockets.connecting import connect
 from bifrost_trio.sockets.listener import Room, accept_from, listen
+from bifrost_trio.sockets.options import set_options
 from bifrost_trio.sockets.poller import Poller, PollerStatistics
 from bifrost_trio.sockets.sharing import Share, Shares
 from bifrost_trio.sockets.stream import Socket
@@ -39,4 +42,5 @@ __all__ = [
     "connect",
     "listen",
     "server_context",
+    "set_options",
 ]

@@ -6,7 +6,7 @@ import socket as stdlib_socket
 
 import trio
 
-from bifrost_trio.sockets.inlet import note_arrivals
+from bifrost_trio.sockets.options import set_options
 from bifrost_trio.sockets.poller import Poller
 from bifrost_trio.sockets.stream import Socket
 
@@ -17,9 +17,7 @@ async def connect(family: int, address: tuple[str, int], limit: float, poller: P
     """A connection to a resolved address. Raises OSError, `trio.TooSlowError` after ``limit`` seconds."""
     sock = stdlib_socket.socket(family, stdlib_socket.SOCK_STREAM | stdlib_socket.SOCK_NONBLOCK)
     try:
-        # Without it a small write waits for the peer's delayed acknowledgement: 40 ms.
-        sock.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
-        note_arrivals(sock)
+        set_options(sock)
         try:
             sock.connect(address)
         except BlockingIOError:

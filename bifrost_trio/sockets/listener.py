@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import trio
 
-from bifrost_trio.sockets.inlet import note_arrivals
+from bifrost_trio.sockets.options import set_options
 from bifrost_trio.sockets.poller import Poller
 from bifrost_trio.sockets.sharing import Share
 
@@ -55,9 +55,7 @@ def listen(host: str, port: int) -> list[stdlib_socket.socket]:
             sock = stdlib_socket.socket(family, kind, protocol)
             sockets.append(sock)
             sock.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_REUSEADDR, 1)
-            # Whoever is accepted inherits it. Without it a small write waits for the peer's delayed acknowledgement.
-            sock.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
-            note_arrivals(sock)
+            set_options(sock)
             if family == stdlib_socket.AF_INET6:
                 sock.setsockopt(stdlib_socket.IPPROTO_IPV6, stdlib_socket.IPV6_V6ONLY, 1)
             sock.bind((address[0], port, *address[2:]))

@@ -124,7 +124,7 @@ class Poller(trio.abc.Instrument):
         self.crowded = False
         """Whether so many have a step in this turn that what they write waits for its end."""
         self.holds_back = False
-        """Whether what was written last in a crowded turn waits for its end."""
+        """Whether what was written last in this turn waits for its end."""
         self.came = 0.0
         """When that came which was found last. Of what the gateway was too busy to see coming it is only known that it
         came since the last look: it is taken to have come in the middle."""
@@ -207,7 +207,7 @@ class Poller(trio.abc.Instrument):
                 self.flush()
             else:
                 self._tell_sent(self.clock())
-            self.crowded = False
+            self.crowded = self.holds_back = False
         if self._failed is not None:
             raise self._failed
 
@@ -284,6 +284,7 @@ class Poller(trio.abc.Instrument):
         self._looked_at = now
         readers, self._later = self._later, []
         self.crowded = len(batch) + len(readers) >= CROWD
+        self.holds_back = False
         passed_on = False
         sockets = self.sockets
         for fd, events in batch:

@@ -42,13 +42,8 @@ class Turn(Protocol):
     """One pass of the event loop."""
 
     @property
-    def crowded(self) -> bool:
-        """Whether what is written in it goes out at its end."""
-        ...
-
-    @property
     def holds_back(self) -> bool:
-        """Whether that is so of what was written last."""
+        """Whether what was written last goes out only at its end."""
         ...
 
 

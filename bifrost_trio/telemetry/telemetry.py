@@ -97,7 +97,7 @@ class Telemetry:
     def settle(self, call: Call) -> None:
         """Counts a call that has ended: once what was written to its client has gone. Never waits, never raises."""
         turn = self._turn
-        if turn is not None and turn.crowded and turn.holds_back:
+        if turn is not None and turn.holds_back:
             self._sending.append(call)
         else:
             self._count(call, self._now())

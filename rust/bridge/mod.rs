@@ -1,4 +1,5 @@
-//! The door between the languages: the only folder that names pyo3. The GIL is held throughout: calls are short, and none waits.
+//! The door between the languages: the only folder that names pyo3. The GIL is held throughout: calls are short,
+//! and none waits.
 
 mod http;
 #[cfg(target_os = "linux")]

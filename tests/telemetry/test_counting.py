@@ -51,7 +51,6 @@ async def test_overhead_is_the_call_less_the_wait_for_the_provider(
 
 
 class Turn:
-    crowded = True
     holds_back = True
 
 
@@ -88,7 +87,7 @@ async def test_a_turn_of_few_counts_at_once(
     telemetry: Telemetry, call: Any, read: Any, mock_clock: trio.testing.MockClock
 ) -> None:
     turn = Turn()
-    turn.crowded = False
+    turn.holds_back = False
     telemetry.defer(turn)
     telemetry.settle(call(accepted_at=trio.current_time() - 2.0))
     telemetry.count_sent(trio.current_time() + 5.0, trio.current_time() + 9.0)
