@@ -9,6 +9,7 @@
     │   ├── MalformedJson               400, names the byte and, where it can, the member
     │   ├── InvalidField                400, names the field
     │   ├── UnsupportedOperation        400, this provider cannot do that
+    │   ├── CannotCarry                 400, the provider's language has no place for it; a fallback may
     │   ├── AuthenticationRequired      401
     │   ├── Forbidden                   403
     │   ├── RouteNotFound               404
@@ -51,6 +52,7 @@ breaker ever takes it for the provider's.
 from bifrost_trio.errors.client import (
     AuthenticationRequired,
     BodyTooLarge,
+    CannotCarry,
     ClientGone,
     ClientLeft,
     Draining,
@@ -94,6 +96,7 @@ from bifrost_trio.errors.root import ConfigError, GatewayError, Problem, Retry
 __all__ = [
     "AuthenticationRequired",
     "BodyTooLarge",
+    "CannotCarry",
     "ClientGone",
     "ClientLeft",
     "ConfigError",

@@ -7,6 +7,7 @@ from bifrost_trio.errors.root import GatewayError
 __all__ = [
     "AuthenticationRequired",
     "BodyTooLarge",
+    "CannotCarry",
     "ClientGone",
     "ClientLeft",
     "Draining",
@@ -64,6 +65,20 @@ class UnsupportedOperation(RequestError):
 
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message, param=param, code="unsupported_operation")
+
+
+class CannotCarry(RequestError):
+    """What the client sent has no place in the language of the provider that the model names.
+
+    For what a translation must not leave out: a part of a message, a role, a tool's schema. (A parameter that has no
+    place is named in ``dropped_params`` instead.) A fallback may speak a language that has one.
+    """
+
+    fallback = True
+
+    def __init__(self, what: str, param: str, target: str) -> None:
+        """``what`` is short (``input_audio``), ``param`` its path in the common shape, ``target`` a language's name."""
+        super().__init__(f"{param}: {what} cannot be carried to {target}", param=param, code="cannot_be_carried")
 
 
 class AuthenticationRequired(RequestError):

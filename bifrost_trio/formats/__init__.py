@@ -36,14 +36,19 @@ Message
                              several texts); it counts only while it says the same as those
     ``tool_calls[].caller``  who called the tool, when it was another tool
     ``is_error``             of a ``tool`` message: the tool failed; its ``content`` may hold images and files
+    ``reasoning_items``      OpenAI's reasoning items of the Responses API as they are (``id``, ``summary``,
+                             ``encrypted_content``), to be sent back
+    ``extra_content``        what Google keeps with an answer: ``{"google": {"thought_signature": …}}``, as in its
+                             OpenAI-compatible API; beside ``function`` in a tool call, too
     ``annotations``          citations of web pages, as OpenAI has them
     =======================  ======================================================================================
 
 Part of a content
     ``cache_control`` and ``citations`` on a text; ``{"type": "file", "file": {…}}`` with one of ``file_data`` (a data
     URL), ``file_id``, ``file_url``, ``file_text``, and ``filename`` (Anthropic's title), beside it ``citations`` and
-    ``context``. Any other part is a block of Anthropic's as it is (``search_result``, ``container_upload`` …). A tool
-    without ``function`` is a server tool as it is; ``defer_loading`` and the like stand beside ``function``.
+    ``context``; ``{"type": "video_url", "video_url": {"url": …}}``, which some providers have. Any other part is a
+    block of Anthropic's as it is (``search_result``, ``container_upload`` …). A tool without ``function`` is a server
+    tool as it is; ``defer_loading`` and the like stand beside ``function``.
 
 Tool calls
     Anthropic's ``input`` is an object: arguments that are not JSON, or no object, become ``{"raw_arguments": "…"}``.
@@ -52,7 +57,9 @@ Tool calls
 Answer
     ``choices[].native_finish_reason`` is the provider's own word, ``stop_sequence`` the one that was met,
     ``stop_details`` why it refused. ``usage`` counts as OpenAI does: ``prompt_tokens`` includes
-    ``prompt_tokens_details.cached_tokens`` and ``.cache_write_tokens``; what else Anthropic counts keeps its name.
+    ``prompt_tokens_details.cached_tokens``, ``.cache_write_tokens``, ``.audio_tokens``, ``.image_tokens``, and
+    ``completion_tokens`` what ``completion_tokens_details.reasoning_tokens``, ``.audio_tokens``, ``.image_tokens`` say;
+    what else a provider counts keeps its name.
     ``container`` and ``context_management`` as in Anthropic's.
 
 Chunk

@@ -6,7 +6,9 @@ from typing import Any
 
 from bifrost_trio.formats.codec import encode
 
-__all__ = ["DONE", "data_frame", "named_frame"]
+__all__ = ["DONE", "EVENT_STREAM", "data_frame", "named_frame"]
+
+EVENT_STREAM = b"text/event-stream"
 
 DONE = b"data: [DONE]\n\n"
 """The last frame of OpenAI's streams; it is not JSON."""

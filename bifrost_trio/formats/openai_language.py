@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bifrost_trio.errors import GatewayError, StreamFault
 from bifrost_trio.formats import openai_errors
+from bifrost_trio.formats.events import EVENT_STREAM
 from bifrost_trio.formats.openai_stream import ChunkDecoder, ChunkEncoder
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ __all__ = ["OpenAILanguage"]
 
 class OpenAILanguage:
     """The members of `bifrost_trio.types.Format` that are the same in all of them."""
+
+    stream_type: bytes = EVENT_STREAM
+    framing: str = "sse"
 
     def encode_answer(self, common: JsonObject) -> JsonObject:
         return common

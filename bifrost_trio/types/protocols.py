@@ -105,7 +105,10 @@ class StreamDecoder(Protocol):
     """A provider's events in, chunks of the common shape out. One per attempt."""
 
     def decode(self, event: str, data: bytes) -> Iterable[JsonObject]:
-        """Raises MalformedAnswer on data that is not of the format, StreamFault on an error event."""
+        """Raises MalformedAnswer on data that is not of the format, StreamFault on an error event.
+
+        ``event`` is empty or ``message`` where the framing gives events no name.
+        """
 
     def finish(self) -> Iterable[JsonObject]:
         """What the end of the stream brings. Raises ConnectionBroken if the stream is not complete."""
@@ -122,16 +125,22 @@ class Format(Protocol):
     """One wire language. Decoded JSON in, decoded JSON out: pure functions, to and from the common shape.
 
     The common shape is described in `bifrost_trio.formats`. ``name`` is also the name of the format's side scan in
-    `bifrost_trio._wire.StreamScan`.
+    `bifrost_trio._wire.StreamScan`, ``stream_type`` the media type of its streams, ``framing`` how their events are
+    told apart: a name that `bifrost_trio._wire.EventReader` knows.
     """
 
     name: str
+    stream_type: bytes
+    framing: str
 
     def decode_request(self, wire: JsonObject) -> JsonObject:
         """Wire to common. Raises InvalidField."""
 
     def encode_request(self, common: JsonObject, dropped: list[str]) -> JsonObject:
-        """Common to wire; appends to ``dropped`` the path of each parameter that this format cannot carry."""
+        """Common to wire; appends to ``dropped`` the path of each parameter that this format cannot carry.
+
+        Raises CannotCarry for what must not be left out: a part of a message, a role, a tool's schema.
+        """
 
     def decode_answer(self, wire: JsonObject) -> JsonObject:
         """Raises MalformedAnswer."""

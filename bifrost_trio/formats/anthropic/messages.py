@@ -11,6 +11,7 @@ from bifrost_trio.formats.anthropic.request_out import encode_request
 from bifrost_trio.formats.anthropic.stream_in import AnthropicDecoder
 from bifrost_trio.formats.anthropic.stream_out import AnthropicEncoder
 from bifrost_trio.formats.content import member
+from bifrost_trio.formats.events import EVENT_STREAM
 
 if TYPE_CHECKING:
     from bifrost_trio.types import JsonObject, StreamDecoder, StreamEncoder
@@ -39,6 +40,8 @@ class Anthropic:
     """The Messages API."""
 
     name: str = "anthropic"
+    stream_type: bytes = EVENT_STREAM
+    framing: str = "sse"
 
     def decode_request(self, wire: JsonObject) -> JsonObject:
         return decode_request(wire)
