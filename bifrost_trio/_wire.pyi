@@ -32,6 +32,7 @@ __all__ = [
     "render_answer",
     "render_chunk",
     "render_head",
+    "render_message",
     "scan",
     "scan_answer",
     "splice_answer",
@@ -52,7 +53,7 @@ MAX_CHUNK_EXTENSION: Final[int]
 MAX_TRAILERS: Final[int]
 """Bytes of a trailer section: 8 KiB. Trailers are checked and dropped."""
 MAX_EVENT: Final[int]
-"""Bytes of one event of an event stream: 16 MiB."""
+"""Bytes of one event of an event stream, whatever its framing: 16 MiB."""
 
 # --- HTTP/1.1, the client's side (RFC 9110, RFC 9112) -----------------------------------------------------------------
 
@@ -228,9 +229,12 @@ class Envelope:
     @property
     def size(self) -> int:
         """Bytes of the body."""
-    def splice(self, body: bytes, model: str, /) -> bytes:
-        """The body with ``model`` in place and the gateway's own members removed; all other bytes unchanged."""
-    def render(self, prefix: bytes, body: bytes, model: str, /) -> bytes:
+    def splice(self, body: bytes, model: str | None, /) -> bytes:
+        """The body with ``model`` in place and the gateway's own members removed; all other bytes unchanged.
+
+        None, where the model stands in the URL, leaves the body's own ``model`` as it is and adds none.
+        """
+    def render(self, prefix: bytes, body: bytes, model: str | None, /) -> bytes:
         """A request in one piece: ``prefix`` (a head up to and including ``content-length: ``), the length, the empty
         line, and the spliced body."""
 
@@ -291,21 +295,32 @@ class Answer:
 def scan_answer(format: str, body: bytes, /) -> Answer:
     """Validates a provider's answer as one JSON object and reads usage and finish reason. Raises MalformedAnswer.
 
-    Formats: ``openai_chat``, ``openai_completions``, ``openai_embeddings``, ``openai_responses``, ``anthropic``,
-    ``anthropic_count_tokens``.
+    Formats: ``openai_chat``, ``openai_completions``, ``openai_embeddings``, ``openai_images``, ``openai_moderations``,
+    ``openai_responses``, ``anthropic``, ``anthropic_count_tokens``, ``bedrock_converse``, ``bedrock_invoke`` (whose
+    answers are Anthropic's), ``cohere``, ``cohere_embeddings``, ``gemini``, ``gemini_count_tokens``,
+    ``gemini_embeddings``, ``ollama``, ``ollama_embeddings``, ``rerank`` (Cohere's and those like OpenAI's), ``json``
+    (any object; usage like OpenAI's, if it is there).
     """
 
-# --- event streams (WHATWG HTML, section "Server-sent events") --------------------------------------------------------
+# --- event streams ----------------------------------------------------------------------------------------------------
 
 @final
 class EventReader:
-    """An event stream, cut anywhere, as its events. Lines end with CR, LF or CRLF; a first BOM is skipped."""
+    """An event stream, cut anywhere, as its events.
 
-    def __new__(cls) -> Self: ...
+    Framings: ``sse`` (WHATWG HTML, section "Server-sent events"; lines end with CR, LF or CRLF; a first BOM is
+    skipped), ``ndjson`` (one JSON text per line, which ends with LF or CRLF; empty lines are skipped), ``amazon``
+    (``application/vnd.amazon.eventstream``; both checksums are verified).
+    """
+
+    def __new__(cls, framing: str = "sse", /) -> Self:
+        """Raises ValueError on a framing that there is not."""
     def feed(self, data: bytes, /) -> list[tuple[str, bytes, str]]:
-        """The events that are complete now: (event, data, last event id). Raises MalformedAnswer beyond MAX_EVENT.
+        """The events that are complete now. Raises MalformedAnswer beyond MAX_EVENT and on a malformed message.
 
-        Invalid UTF-8 in ``data`` is handed on as it is.
+        ``sse``: (event, data, last event id). ``ndjson``: (``message``, line, nothing). ``amazon``: (``:event-type``,
+        ``:exception-type`` or ``:error-code``; payload, or ``:error-message`` where that is empty; ``:message-type``:
+        ``event``, ``exception`` or ``error``). Invalid UTF-8 in ``data`` is handed on as it is.
         """
 
 @final
@@ -313,12 +328,13 @@ class StreamScan:
     """Reads along with a provider's stream that is passed on unchanged. Looks only into frames that can matter."""
 
     def __new__(cls, format: str, /) -> Self:
-        """Formats: ``openai_chat``, ``openai_completions``, ``openai_responses``, ``anthropic``."""
+        """Formats: ``openai_chat``, ``openai_completions``, ``openai_responses``, ``anthropic``, ``cohere``, ``gemini``
+        (framing ``sse``), ``ollama`` (``ndjson``), ``bedrock_converse``, ``bedrock_invoke`` (``amazon``)."""
     def feed(self, data: bytes, /) -> bool:
         """Takes what is about to be passed on; whether one of the facts below (not ``boundary``) has changed.
 
-        Raises MalformedAnswer on a frame with data that is not JSON (``[DONE]`` and empty data excepted), and beyond
-        MAX_EVENT; the stream cannot be read on then.
+        Raises MalformedAnswer on a frame with data that is not JSON (``[DONE]`` of ``sse`` and empty data excepted),
+        beyond MAX_EVENT, and on a malformed message; the stream cannot be read on then.
         """
     @property
     def output(self) -> bool:
@@ -338,7 +354,7 @@ class StreamScan:
         """
     @property
     def error(self) -> bytes | None:
-        """The JSON of the first error frame."""
+        """The JSON of the first error frame; of Bedrock's exceptions an object with its name as ``__type``."""
     @property
     def finish_reason(self) -> str | None: ...
     @property
@@ -347,6 +363,13 @@ class StreamScan:
     @property
     def boundary(self) -> bool:
         """Whether the last byte fed ended an event, so that a frame of the gateway's own may follow."""
+
+def render_message(headers: Sequence[tuple[str, str]], payload: bytes, /) -> bytes:
+    """One message of Amazon's event stream with headers that are strings, and both checksums.
+
+    Raises ValueError where a name is empty, stands there twice or is longer than 255 bytes, a value is longer than
+    32,767 bytes, and where the whole is more than a reader takes.
+    """
 
 if sys.platform == "linux":
     @final

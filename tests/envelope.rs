@@ -34,7 +34,7 @@ fn refused_param(body: &str) -> Option<String> {
 
 fn spliced(body: &str, model: &str) -> String {
     let envelope = scan_all(body.as_bytes()).unwrap();
-    let spliced = envelope.splice(body.as_bytes(), model).unwrap();
+    let spliced = envelope.splice(body.as_bytes(), Some(model)).unwrap();
     let mut out = vec![0; spliced.len()];
     spliced.write(&mut out);
     String::from_utf8(out).unwrap()
@@ -160,7 +160,7 @@ fn only_the_model_and_the_gateways_own_members_change() {
     }
     assert_eq!(spliced(r#"{"model":"a"}"#, "\"\\\n😀"), r#"{"model":"\"\\\u000a😀"}"#);
     let envelope = scan(b"{}").unwrap();
-    assert!(matches!(envelope.splice(b"{ }", "m"), Err(WireError::Value { .. })));
+    assert!(matches!(envelope.splice(b"{ }", Some("m")), Err(WireError::Value { .. })));
 }
 
 proptest! {

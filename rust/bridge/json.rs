@@ -52,7 +52,7 @@ impl Envelope {
     }
 
     #[pyo3(signature = (body, model, /))]
-    fn splice<'py>(&self, py: Python<'py>, body: &[u8], model: &str) -> PyResult<Bound<'py, PyBytes>> {
+    fn splice<'py>(&self, py: Python<'py>, body: &[u8], model: Option<&str>) -> PyResult<Bound<'py, PyBytes>> {
         let spliced = self.read.splice(body, model)?;
         PyBytes::new_with(py, spliced.len(), |out| {
             spliced.write(out);
@@ -61,7 +61,13 @@ impl Envelope {
     }
 
     #[pyo3(signature = (prefix, body, model, /))]
-    fn render<'py>(&self, py: Python<'py>, prefix: &[u8], body: &[u8], model: &str) -> PyResult<Bound<'py, PyBytes>> {
+    fn render<'py>(
+        &self,
+        py: Python<'py>,
+        prefix: &[u8],
+        body: &[u8],
+        model: Option<&str>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
         let spliced = self.read.splice(body, model)?;
         let mut digits = itoa::Buffer::new();
         let head = [prefix, digits.format(spliced.len()).as_bytes(), b"\r\n\r\n"];

@@ -44,7 +44,7 @@ mod _wire {
     #[pymodule_export]
     use super::json::{Answer, Envelope, Scanner, Usage, scan, scan_answer};
     #[pymodule_export]
-    use super::sse::{EventReader, StreamScan};
+    use super::sse::{EventReader, StreamScan, render_message};
 
     #[pymodule_export]
     const MAX_HEAD: usize = crate::wire::MAX_HEAD;

@@ -3,34 +3,54 @@
 use std::sync::Mutex;
 
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
 use pyo3::types::PyBytes;
 
 use super::json::{Usage, lock};
 use crate::wire::answer::Format;
-use crate::wire::{sse, stream_scan};
+use crate::wire::framing::{self, Framing};
+use crate::wire::{amazon, stream_scan};
 
 type Event = (String, Py<PyBytes>, String);
 
 #[pyclass(frozen, module = "bifrost_trio._wire")]
-pub(super) struct EventReader(Mutex<sse::EventReader>);
+pub(super) struct EventReader {
+    reader: Mutex<framing::EventReader>,
+    /// What an event is called that has no name.
+    unnamed: &'static [u8],
+}
 
 #[pymethods]
 impl EventReader {
     #[new]
-    fn new() -> Self {
-        Self(Mutex::default())
+    #[pyo3(signature = (framing = "sse", /))]
+    fn new(framing: &str) -> PyResult<Self> {
+        let framing = Framing::named(framing)?;
+        let unnamed: &[u8] = if framing == Framing::Amazon { b"" } else { b"message" };
+        Ok(Self { reader: Mutex::new(framing::EventReader::new(framing)), unnamed })
     }
 
     #[pyo3(signature = (data, /))]
     fn feed(&self, py: Python<'_>, data: &[u8]) -> PyResult<Vec<Event>> {
         let mut events = Vec::new();
-        lock(&self.0).feed(data, |event| {
-            let name = if event.name.is_empty() { b"message" } else { event.name };
+        lock(&self.reader).feed(data, |event| {
+            let name = if event.name.is_empty() { self.unnamed } else { event.name };
             events.push((text(name), PyBytes::new(py, event.data).unbind(), text(event.id)));
             Ok(())
         })?;
         Ok(events)
     }
+}
+
+#[pyfunction]
+#[pyo3(signature = (headers, payload, /))]
+pub(super) fn render_message<'py>(
+    py: Python<'py>,
+    headers: Vec<(PyBackedStr, PyBackedStr)>,
+    payload: &[u8],
+) -> PyResult<Bound<'py, PyBytes>> {
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+    Ok(PyBytes::new(py, &amazon::render(&headers, payload)?))
 }
 
 /// The specification decodes a stream with replacement.

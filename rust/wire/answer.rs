@@ -1,6 +1,7 @@
 //! What the gateway reads from a provider's whole answer while it checks it.
 
 use super::WireError;
+use super::framing::Framing;
 use super::json::{Fault, Reader, unescape};
 use super::usage::{Counts, Usage};
 
@@ -10,28 +11,72 @@ pub enum Format {
     OpenAiChat,
     OpenAiCompletions,
     OpenAiEmbeddings,
+    OpenAiImages,
+    OpenAiModerations,
     OpenAiResponses,
     Anthropic,
     AnthropicCountTokens,
+    BedrockConverse,
+    BedrockInvoke,
+    Cohere,
+    CohereEmbeddings,
+    Gemini,
+    GeminiCountTokens,
+    GeminiEmbeddings,
+    Ollama,
+    OllamaEmbeddings,
+    Rerank,
+    /// Any object.
+    Json,
 }
 
 impl Format {
     /// The format of that name.
     pub fn named(name: &str) -> Result<Self, WireError> {
-        match name {
-            "openai_chat" => Ok(Self::OpenAiChat),
-            "openai_completions" => Ok(Self::OpenAiCompletions),
-            "openai_embeddings" => Ok(Self::OpenAiEmbeddings),
-            "openai_responses" => Ok(Self::OpenAiResponses),
-            "anthropic" => Ok(Self::Anthropic),
-            "anthropic_count_tokens" => Ok(Self::AnthropicCountTokens),
-            _ => Err(WireError::value(format!("no such format: {name:?}"))),
+        Ok(match name {
+            "openai_chat" => Self::OpenAiChat,
+            "openai_completions" => Self::OpenAiCompletions,
+            "openai_embeddings" => Self::OpenAiEmbeddings,
+            "openai_images" => Self::OpenAiImages,
+            "openai_moderations" => Self::OpenAiModerations,
+            "openai_responses" => Self::OpenAiResponses,
+            "anthropic" => Self::Anthropic,
+            "anthropic_count_tokens" => Self::AnthropicCountTokens,
+            "bedrock_converse" => Self::BedrockConverse,
+            "bedrock_invoke" => Self::BedrockInvoke,
+            "cohere" => Self::Cohere,
+            "cohere_embeddings" => Self::CohereEmbeddings,
+            "gemini" => Self::Gemini,
+            "gemini_count_tokens" => Self::GeminiCountTokens,
+            "gemini_embeddings" => Self::GeminiEmbeddings,
+            "ollama" => Self::Ollama,
+            "ollama_embeddings" => Self::OllamaEmbeddings,
+            "rerank" => Self::Rerank,
+            "json" => Self::Json,
+            _ => return Err(WireError::value(format!("no such format: {name:?}"))),
+        })
+    }
+
+    /// How the events of its streams are told apart. None if it has none.
+    pub fn framing(self) -> Option<Framing> {
+        match self {
+            Self::OpenAiChat
+            | Self::OpenAiCompletions
+            | Self::OpenAiResponses
+            | Self::Anthropic
+            | Self::Cohere
+            | Self::Gemini => Some(Framing::Sse),
+            Self::Ollama => Some(Framing::Ndjson),
+            Self::BedrockConverse | Self::BedrockInvoke => Some(Framing::Amazon),
+            _ => None,
         }
     }
 
     pub(super) fn usage(self, counts: Counts) -> Option<Usage> {
         match self {
-            Self::Anthropic | Self::AnthropicCountTokens => counts.exclusive(),
+            Self::Anthropic | Self::AnthropicCountTokens | Self::BedrockConverse | Self::BedrockInvoke => {
+                counts.exclusive()
+            }
             _ => counts.inclusive(),
         }
     }
@@ -83,30 +128,42 @@ struct Parts<'a> {
 impl<'a> Parts<'a> {
     fn member(&mut self, format: Format, reader: &mut Reader<'a>, name: &[u8]) -> Result<(), Fault> {
         match (format, name) {
-            (_, b"model") => self.model = reader.string()?,
+            (_, b"model") | (Format::Gemini, b"modelVersion") => self.model = reader.string()?,
             (_, b"error") => self.error |= reader.raw()? != b"null",
             (_, b"type") => self.error |= reader.string()? == Some(b"error"),
-            (_, b"usage") => self.counts = Counts::read(reader)?,
-            (Format::AnthropicCountTokens, b"input_tokens") => self.counts.member(reader, name)?,
-            (Format::OpenAiChat | Format::OpenAiCompletions, b"choices") => self.choices(reader)?,
+            (_, b"usage") => self.counts = Counts::of(format, reader)?.or(self.counts),
+            (Format::OpenAiChat | Format::OpenAiCompletions, b"choices") => self.first(reader, b"finish_reason")?,
             (Format::OpenAiResponses, _) => self.ending.responses(reader, name)?,
-            (Format::Anthropic, b"stop_reason") => self.ending.reason = reader.string()?,
+            (Format::Anthropic | Format::BedrockInvoke, b"stop_reason")
+            | (Format::BedrockConverse, b"stopReason")
+            | (Format::Cohere, b"finish_reason")
+            | (Format::Ollama, b"done_reason") => self.ending.reason = reader.string()?,
+            (Format::Gemini, b"candidates") => self.first(reader, b"finishReason")?,
+            (Format::Gemini, b"promptFeedback") => self.ending.blocked(reader)?,
+            (Format::AnthropicCountTokens, b"input_tokens") => self.counts.member(reader, name)?,
+            (Format::Gemini | Format::GeminiEmbeddings, b"usageMetadata") => self.counts = Counts::gemini(reader)?,
+            (Format::GeminiCountTokens, _) => self.counts.gemini_total(reader, name)?,
+            (Format::CohereEmbeddings | Format::Rerank, b"meta") => {
+                self.counts = self.counts.or(Counts::cohere(reader)?);
+            }
+            (Format::Ollama | Format::OllamaEmbeddings, _) => self.counts.ollama(reader, name)?,
             _ => reader.skip()?,
         }
         Ok(())
     }
 
-    fn choices(&mut self, reader: &mut Reader<'a>) -> Result<(), Fault> {
+    /// Of several choices the first one's reason counts.
+    fn first(&mut self, reader: &mut Reader<'a>, reason: &[u8]) -> Result<(), Fault> {
         reader.array(|reader, index| {
             if index > 0 {
                 return reader.skip();
             }
-            reader.object(|reader, name| match name {
-                b"finish_reason" => {
-                    self.ending.reason = reader.string()?;
-                    Ok(())
+            reader.object(|reader, name| {
+                if name != reason {
+                    return reader.skip();
                 }
-                _ => reader.skip(),
+                self.ending.reason = reader.string()?;
+                Ok(())
             })?;
             Ok(())
         })?;
@@ -118,6 +175,7 @@ impl<'a> Parts<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Ending<'a> {
     pub(super) reason: Option<&'a [u8]>,
+    /// What says less than the reason: the status, or why there is no answer at all.
     status: Option<&'a [u8]>,
 }
 
@@ -137,6 +195,18 @@ impl<'a> Ending<'a> {
             }
             _ => reader.skip()?,
         }
+        Ok(())
+    }
+
+    /// Takes Gemini's feedback on the prompt: the reason of a candidate says more.
+    pub(super) fn blocked(&mut self, reader: &mut Reader<'a>) -> Result<(), Fault> {
+        reader.object(|reader, name| {
+            if name == b"blockReason" {
+                self.status = reader.string()?;
+                return Ok(());
+            }
+            reader.skip()
+        })?;
         Ok(())
     }
 

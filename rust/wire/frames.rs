@@ -3,6 +3,11 @@
 //! Real output is: text, a tool call, thinking, a refusal, audio. A role, an empty text, a ping, an item or block that
 //! has only begun are none: a provider sends them before it knows whether it can answer.
 
+mod cohere;
+mod converse;
+mod gemini;
+mod ollama;
+
 use super::answer::{Ending, Format};
 use super::json::{Fault, Reader};
 use super::usage::Counts;
@@ -36,15 +41,18 @@ pub(super) struct Frame<'a> {
 impl<'a> Frame<'a> {
     /// Reads one frame. `look`: output is still looked for.
     pub(super) fn read(&mut self, format: Format, look: bool, reader: &mut Reader<'a>) -> Result<(), Fault> {
+        match format {
+            Format::Cohere => return self.cohere(look, reader),
+            Format::Gemini => return self.gemini(look, reader),
+            Format::Ollama => return self.ollama(look, reader),
+            _ => {}
+        }
         reader.object(|reader, name| match (format, name) {
-            (_, b"error") => {
-                self.error |= reader.raw()? != b"null";
-                Ok(())
-            }
+            (_, b"error") => self.take_error(reader),
             (_, b"type") => self.take_kind(reader),
             (_, b"usage") => self.take_usage(reader),
             (Format::OpenAiResponses, _) => self.responses_member(reader, name, look),
-            (Format::Anthropic, _) => self.anthropic_member(reader, name, look),
+            (Format::Anthropic | Format::BedrockInvoke, _) => self.anthropic_member(reader, name, look),
             (_, b"choices") => self.choices(reader, look),
             (_, b"x_groq") => self.usage_within(reader),
             _ => reader.skip(),
@@ -57,9 +65,14 @@ impl<'a> Frame<'a> {
         self.error |= self.kind == b"error";
         match format {
             Format::OpenAiResponses => self.settle_responses(),
-            Format::Anthropic => self.settle_anthropic(),
+            Format::Anthropic | Format::BedrockInvoke => self.settle_anthropic(),
             _ => {}
         }
+    }
+
+    fn take_error(&mut self, reader: &mut Reader<'a>) -> Result<(), Fault> {
+        self.error |= reader.raw()? != b"null";
+        Ok(())
     }
 
     fn take_kind(&mut self, reader: &mut Reader<'a>) -> Result<(), Fault> {
@@ -67,13 +80,36 @@ impl<'a> Frame<'a> {
         Ok(())
     }
 
-    /// Null and an object without counts say nothing.
     fn take_usage(&mut self, reader: &mut Reader<'a>) -> Result<(), Fault> {
-        let counts = Counts::read(reader)?;
+        self.take_counts(Counts::read(reader)?);
+        Ok(())
+    }
+
+    /// Null and an object without counts say nothing.
+    fn take_counts(&mut self, counts: Counts) {
         if counts != Counts::default() {
             self.counts = Some(counts);
         }
+    }
+
+    /// The reason of an answer that is the only one.
+    fn take_reason(&mut self, reader: &mut Reader<'a>) -> Result<(), Fault> {
+        self.finish_reason = reader.string()?.filter(|reason| !reason.is_empty());
+        self.first_choice = true;
         Ok(())
+    }
+
+    /// Notes a choice that the frame speaks of, and the reason if it ends it.
+    fn choose(&mut self, index: u64, reason: Option<&'a [u8]>) {
+        let bit = 1 << index.min(LAST_CHOICE);
+        self.begun |= bit;
+        if reason.is_some() {
+            self.ended |= bit;
+        }
+        if reason.is_some() && (index == 0 || self.finish_reason.is_none()) {
+            self.finish_reason = reason;
+            self.first_choice = index == 0;
+        }
     }
 
     fn usage_within(&mut self, reader: &mut Reader<'a>) -> Result<(), Fault> {
@@ -112,15 +148,7 @@ impl<'a> Frame<'a> {
             }
             Ok(())
         })?;
-        let bit = 1 << index.min(LAST_CHOICE);
-        self.begun |= bit;
-        if reason.is_some() {
-            self.ended |= bit;
-        }
-        if reason.is_some() && (index == 0 || self.finish_reason.is_none()) {
-            self.finish_reason = reason;
-            self.first_choice = index == 0;
-        }
+        self.choose(index, reason);
         Ok(())
     }
 
@@ -209,10 +237,7 @@ impl<'a> Frame<'a> {
     fn anthropic_delta(&mut self, reader: &mut Reader<'a>, look: bool) -> Result<(), Fault> {
         reader.object(|reader, name| match name {
             b"text" | b"thinking" | b"partial_json" => self.look(reader, look),
-            b"stop_reason" => {
-                self.finish_reason = reader.string()?.filter(|reason| !reason.is_empty());
-                Ok(())
-            }
+            b"stop_reason" => self.take_reason(reader),
             _ => reader.skip(),
         })?;
         Ok(())

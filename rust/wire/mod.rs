@@ -1,17 +1,21 @@
 //! Parsers and renderers without I/O, clock or Python. Three outcomes: a fact, "more, please" (`None`), or an error.
 #![forbid(unsafe_code)]
 
+pub mod amazon;
 pub mod answer;
+mod base64;
 mod body;
 mod chars;
 pub mod envelope;
 pub mod error;
 mod frames;
+pub mod framing;
 mod handshake;
 mod head;
 mod inbox;
 pub mod json;
 mod members;
+pub mod ndjson;
 pub mod render;
 pub mod request;
 pub mod response;

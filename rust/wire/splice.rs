@@ -18,11 +18,12 @@ pub struct Spliced<'a> {
 }
 
 impl Envelope {
-    /// The body with `model` in place and without `fallbacks`. All other bytes stay.
-    pub fn splice<'a>(&self, body: &'a [u8], model: &'a str) -> Result<Spliced<'a>, WireError> {
+    /// The body with `model` in place and without `fallbacks`. All other bytes stay; without a new model, the old too.
+    pub fn splice<'a>(&self, body: &'a [u8], model: Option<&'a str>) -> Result<Spliced<'a>, WireError> {
         if body.len() != self.size {
             return Err(WireError::value("not the body that was scanned"));
         }
+        let Some(model) = model else { return Ok(self.cut(body)) };
         let (opening, closing): (&[u8], &[u8]) = match (&self.model, self.others) {
             (Some(_), _) => (b"\"", b"\""),
             (None, true) => (b"\"model\":\"", b"\","),
@@ -40,6 +41,19 @@ impl Envelope {
             after: &body[second.1..],
             model_last,
         })
+    }
+
+    fn cut<'a>(&self, body: &'a [u8]) -> Spliced<'a> {
+        let (start, end) = self.removed;
+        Spliced {
+            before: &body[..start],
+            opening: b"",
+            model: Cow::Borrowed(""),
+            closing: b"",
+            between: b"",
+            after: &body[end..],
+            model_last: false,
+        }
     }
 }
 

@@ -1,10 +1,13 @@
 //! Reading along with a provider's stream: what matters to the gateway, found in frames that are passed on as they are.
 
+mod messages;
+
 use super::WireError;
 use super::answer::Format;
 use super::frames::Frame;
-use super::json::{Reader, unescape};
-use super::sse::{Event, EventReader};
+use super::framing::EventReader;
+use super::json::{Fault, Reader, unescape};
+use super::sse::Event;
 use super::usage::{Counts, Usage};
 
 /// Takes reads, gathers facts. A frame that changes nothing costs no allocation.
@@ -12,6 +15,8 @@ use super::usage::{Counts, Usage};
 pub struct StreamScan {
     events: EventReader,
     facts: Facts,
+    /// Where frames are decoded that came in base64.
+    plain: Vec<u8>,
 }
 
 /// What a stream has said so far.
@@ -39,17 +44,19 @@ pub struct Facts {
 impl StreamScan {
     /// For the formats that have streams.
     pub fn new(format: Format) -> Result<Self, WireError> {
-        if matches!(format, Format::OpenAiEmbeddings | Format::AnthropicCountTokens) {
-            return Err(WireError::value("this format has no streams"));
-        }
-        Ok(Self { events: EventReader::default(), facts: Facts::new(format) })
+        let framing = format.framing().ok_or_else(|| WireError::value("this format has no streams"))?;
+        Ok(Self { events: EventReader::new(framing), facts: Facts::new(format), plain: Vec::new() })
     }
 
     /// Takes what is about to be passed on; whether a fact has changed.
     pub fn feed(&mut self, read: &[u8]) -> Result<bool, WireError> {
-        let Self { events, facts } = self;
+        let Self { events, facts, plain } = self;
         facts.changed = false;
-        events.feed(read, |event| facts.event(event))?;
+        match events {
+            EventReader::Sse(events) => events.feed(read, |event| facts.event(event))?,
+            EventReader::Ndjson(lines) => lines.feed(read, |line| facts.frame(line.trim_ascii(), false))?,
+            EventReader::Amazon(messages) => messages.feed(read, |message| facts.message(message, plain))?,
+        }
         Ok(facts.changed)
     }
 
@@ -92,20 +99,43 @@ impl Facts {
             }
             _ => {}
         }
+        self.frame(data, event.name == b"error")
+    }
+
+    /// Takes the JSON of one frame; `error`: what carried it says that it is one.
+    fn frame(&mut self, data: &[u8], error: bool) -> Result<(), WireError> {
+        let (format, look) = (self.format, !self.output);
+        self.read(data, error, |frame, reader| frame.read(format, look, reader))
+    }
+
+    #[inline]
+    fn read<'a>(
+        &mut self,
+        data: &'a [u8],
+        error: bool,
+        read: impl FnOnce(&mut Frame<'a>, &mut Reader<'a>) -> Result<(), Fault>,
+    ) -> Result<(), WireError> {
         let mut frame = Frame::default();
         Reader::new(data)
             .and_then(|mut reader| {
-                frame.read(self.format, !self.output, &mut reader)?;
+                read(&mut frame, &mut reader)?;
                 reader.finish()
             })
             .map_err(|fault| WireError::answer(format!("event stream: {fault}")))?;
         frame.settle(self.format);
         self.take(&frame);
-        if (frame.error || event.name == b"error") && self.error.is_none() {
-            self.error = Some(data.to_vec());
-            self.changed = true;
+        if frame.error || error {
+            self.fail(|| data.to_vec());
         }
         Ok(())
+    }
+
+    /// The first error is kept.
+    fn fail(&mut self, error: impl FnOnce() -> Vec<u8>) {
+        if self.error.is_none() {
+            self.error = Some(error());
+            self.changed = true;
+        }
     }
 
     fn take(&mut self, frame: &Frame<'_>) {

@@ -1,5 +1,9 @@
-//! Tokens as providers count them, in the shapes of OpenAI and those that follow it, and of Anthropic.
+//! Tokens as providers count them, in the shapes of OpenAI and those that follow it, and of Anthropic; the others' in
+//! `dialects`.
 
+mod dialects;
+
+use super::answer::Format;
 use super::json::{Fault, Reader};
 
 /// Tokens of one answer. `input_tokens` includes those read from and written to the provider's cache.
@@ -58,6 +62,16 @@ impl Counts {
             *place = Some(count);
         }
         Ok(())
+    }
+
+    /// Takes the value of `usage` as the format counts.
+    pub(super) fn of(format: Format, reader: &mut Reader<'_>) -> Result<Self, Fault> {
+        match format {
+            Format::BedrockConverse => Self::converse(reader),
+            Format::Cohere => Self::cohere(reader),
+            Format::Rerank => Self::rerank(reader),
+            _ => Self::read(reader),
+        }
     }
 
     /// These counts, and of those that they lack the older ones.
