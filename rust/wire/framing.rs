@@ -56,8 +56,10 @@ impl EventReader {
         match self {
             Self::Sse(events) => events.feed(read, take),
             Self::Ndjson(lines) => lines.feed(read, |data| take(Event { name: b"", data, id: b"" })),
-            Self::Amazon(messages) => messages
-                .feed(read, |message| take(Event { name: message.name, data: message.payload, id: message.kind })),
+            Self::Amazon(messages) => messages.feed(read, |message| {
+                let data = if message.payload.is_empty() { message.complaint } else { message.payload };
+                take(Event { name: message.name, data, id: message.kind })
+            }),
         }
     }
 
