@@ -32,9 +32,9 @@ fn refused_param(body: &str) -> Option<String> {
     }
 }
 
-fn spliced(body: &str, model: &str) -> String {
+fn spliced<'a>(body: &'a str, model: impl Into<Option<&'a str>>) -> String {
     let envelope = scan_all(body.as_bytes()).unwrap();
-    let spliced = envelope.splice(body.as_bytes(), Some(model)).unwrap();
+    let spliced = envelope.splice(body.as_bytes(), model.into()).unwrap();
     let mut out = vec![0; spliced.len()];
     spliced.write(&mut out);
     String::from_utf8(out).unwrap()
@@ -161,6 +161,21 @@ fn only_the_model_and_the_gateways_own_members_change() {
     assert_eq!(spliced(r#"{"model":"a"}"#, "\"\\\n😀"), r#"{"model":"\"\\\u000a😀"}"#);
     let envelope = scan(b"{}").unwrap();
     assert!(matches!(envelope.splice(b"{ }", Some("m")), Err(WireError::Value { .. })));
+}
+
+#[test]
+fn without_a_new_model_the_body_keeps_its_own() {
+    for (body, expected) in [
+        (r#"{"model":"a","b":1}"#, r#"{"model":"a","b":1}"#),
+        (r#"{"fallbacks":[],"model":"a"}"#, r#"{"model":"a"}"#),
+        (r#"{"b":1 , "fallbacks":["x"] , "model":"a"}"#, r#"{"b":1 , "model":"a"}"#),
+        (r#" { "fallbacks":["x"] } "#, " {  } "),
+        (r#"{"fallbacks":["x"], "b":1}"#, r#"{"b":1}"#),
+        (r#"{"b":1,"fallbacks":["x"]}"#, r#"{"b":1}"#),
+        ("{ }", "{ }"),
+    ] {
+        assert_eq!(spliced(body, None), expected, "{body}");
+    }
 }
 
 proptest! {

@@ -1,10 +1,13 @@
 //! Event streams: events and facts, whole and cut at every byte.
 #![allow(clippy::unwrap_used)]
 
+mod made;
+
 use _wire::wire::answer::Format;
 use _wire::wire::sse::EventReader;
-use _wire::wire::stream_scan::{Facts, StreamScan};
-use _wire::wire::{MAX_EVENT, Usage, WireError};
+use _wire::wire::stream_scan::StreamScan;
+use _wire::wire::{MAX_EVENT, WireError};
+use made::facts::{facts, facts_all, usage};
 use proptest::prelude::*;
 
 type Event = (Vec<u8>, Vec<u8>, Vec<u8>);
@@ -36,37 +39,6 @@ fn data(stream: &str) -> Vec<String> {
     events_all(stream.as_bytes()).into_iter().map(|(_, data, _)| String::from_utf8(data).unwrap()).collect()
 }
 
-/// What can be compared of the facts.
-type Seen = (bool, bool, Option<String>, Option<String>, Option<Usage>, bool);
-
-fn seen(facts: &Facts, boundary: bool) -> Seen {
-    let error = facts.error.clone().map(|error| String::from_utf8(error).unwrap());
-    (facts.output, facts.complete, error, facts.finish_reason.clone(), facts.usage, boundary)
-}
-
-fn facts<'a>(format: Format, reads: impl IntoIterator<Item = &'a [u8]>) -> Result<Seen, WireError> {
-    let mut scan = StreamScan::new(format).unwrap();
-    let mut before = seen(scan.facts(), true);
-    for read in reads {
-        let changed = scan.feed(read)?;
-        let now = seen(scan.facts(), true);
-        assert_eq!(changed, now != before);
-        before = now;
-    }
-    Ok(seen(scan.facts(), scan.boundary()))
-}
-
-/// The facts of a stream, which must not depend on how it is cut.
-fn facts_all(format: Format, stream: &str) -> Result<Seen, WireError> {
-    let stream = stream.as_bytes();
-    let whole = facts(format, [stream]);
-    for cut in 0..=stream.len() {
-        assert_eq!(facts(format, [&stream[..cut], &stream[cut..]]), whole, "cut at {cut}");
-    }
-    assert_eq!(facts(format, stream.chunks(1)), whole);
-    whole
-}
-
 /// Each frame as an event of its own.
 fn stream(frames: &[&str]) -> String {
     frames.iter().flat_map(|frame| ["data: ", frame, "\n\n"]).collect()
@@ -74,11 +46,6 @@ fn stream(frames: &[&str]) -> String {
 
 fn outputs(format: Format, frame: &str) -> bool {
     facts_all(format, &stream(&[frame])).unwrap().0
-}
-
-fn usage(counts: [u64; 5]) -> Usage {
-    let [input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens] = counts;
-    Usage { input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens }
 }
 
 // --- events -----------------------------------------------------------------------------------------------------------

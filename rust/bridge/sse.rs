@@ -44,6 +44,7 @@ impl EventReader {
 
 #[pyfunction]
 #[pyo3(signature = (headers, payload, /))]
+#[allow(clippy::needless_pass_by_value)] // a list of what was converted belongs to nobody else
 pub(super) fn render_message<'py>(
     py: Python<'py>,
     headers: Vec<(PyBackedStr, PyBackedStr)>,

@@ -3,6 +3,7 @@
 
 pub(crate) mod data;
 pub(crate) mod exchange;
+pub(crate) mod facts;
 
 use proptest::prelude::*;
 use serde_json::Value;
