@@ -70,7 +70,10 @@ def test_framings_have_names() -> None:
 
 
 def test_lines() -> None:
-    assert events_all("ndjson", b'{"a":1}\r\n\n \r\n{"b":2}\n{"c"') == [("message", b'{"a":1}', ""), ("message", b'{"b":2}', "")]
+    assert events_all("ndjson", b'{"a":1}\r\n\n \r\n{"b":2}\n{"c"') == [
+        ("message", b'{"a":1}', ""),
+        ("message", b'{"b":2}', ""),
+    ]
     with pytest.raises(MalformedAnswer):
         EventReader("ndjson").feed(b"x" * (MAX_EVENT + 1))
 
@@ -82,7 +85,10 @@ def message(kind: str, name: str, payload: Any) -> bytes:
 
 def test_messages() -> None:
     stream = message("event", "chunk", {"a": 1}) + message("exception", "throttlingException", {})
-    assert events_all("amazon", stream) == [("chunk", b'{"a": 1}', "event"), ("throttlingException", b"{}", "exception")]
+    assert events_all("amazon", stream) == [
+        ("chunk", b'{"a": 1}', "event"),
+        ("throttlingException", b"{}", "exception"),
+    ]
     error = render_message([(":message-type", "error"), (":error-code", "500"), (":error-message", "no")], b"")
     assert events_all("amazon", error) == [("500", b"no", "error")]
     assert events_all("amazon", render_message([], b"")) == [("", b"", "")]
@@ -91,9 +97,7 @@ def test_messages() -> None:
 @given(st.lists(st.tuples(st.text(min_size=1, max_size=60), st.text()), unique_by=lambda pair: pair[0]), st.binary())
 def test_a_message_of_ours_is_what_the_specification_says(headers: list[tuple[str, str]], payload: bytes) -> None:
     parts = [(name.encode(), value.encode()) for name, value in headers]
-    block = b"".join(
-        bytes([len(name)]) + name + b"\7" + len(value).to_bytes(2, "big") + value for name, value in parts
-    )
+    block = b"".join(bytes([len(name)]) + name + b"\7" + len(value).to_bytes(2, "big") + value for name, value in parts)
     start = (len(block) + len(payload) + 16).to_bytes(4, "big") + len(block).to_bytes(4, "big")
     start += zlib.crc32(start).to_bytes(4, "big") + block + payload
     assert render_message(headers, payload) == start + zlib.crc32(start).to_bytes(4, "big")
@@ -112,7 +116,7 @@ def test_a_message_of_ours_is_what_the_specification_says(headers: list[tuple[st
     ],
 )
 def test_a_message_that_nobody_would_read_is_refused(headers: list[tuple[str, str]], payload: bytes) -> None:
-    with pytest.raises(ValueError, match="header|large"):
+    with pytest.raises(ValueError, match=r"header|large"):
         render_message(headers, payload)
 
 
@@ -164,7 +168,9 @@ def test_each_fact_is_told_when_it_changes() -> None:
         ("messageStop", {"stopReason": "end_turn"}),
         ("metadata", {"usage": {"inputTokens": 3, "outputTokens": 2, "cacheReadInputTokens": 4}}),
     ):
-        told.append((scan.feed(message("event", name, payload)), scan.output, scan.complete, scan.finish_reason, scan.usage))
+        told.append(
+            (scan.feed(message("event", name, payload)), scan.output, scan.complete, scan.finish_reason, scan.usage)
+        )
     usage = Usage(7, 2, cached_tokens=4)
     assert told == [
         (False, False, False, None, None),

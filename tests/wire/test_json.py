@@ -165,7 +165,7 @@ def test_what_is_not_replaced_stays_as_it_is() -> None:
     prefix = b"POST / HTTP/1.1\r\ncontent-length: "
     spliced = scan(body).splice(body, "b")
     assert scan(body).render(prefix, body, "b") == prefix + b"%d\r\n\r\n" % len(spliced) + spliced
-    kept = b'{ "x":1.50, "model" :"a" ,\n"y": "\\u0041" }'
+    kept = b'{ "x":1.50, "model" :"a",\n"y": "\\u0041" }'
     assert scan(body).splice(body, None) == kept
     assert scan(body).render(prefix, body, None) == prefix + b"%d\r\n\r\n" % len(kept) + kept
     with pytest.raises(ValueError, match="not the body"):
