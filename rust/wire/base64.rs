@@ -2,7 +2,7 @@
 
 /// No digit.
 const NONE: u8 = 0xFF;
-const DIGITS: [u8; 256] = digits();
+static DIGITS: [u8; 256] = digits();
 
 const fn digits() -> [u8; 256] {
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

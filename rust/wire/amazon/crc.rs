@@ -2,7 +2,7 @@
 
 /// The polynomial, its bits reversed.
 const POLYNOMIAL: u32 = 0xEDB8_8320;
-const TABLES: [[u32; 256]; 8] = tables();
+static TABLES: [[u32; 256]; 8] = tables();
 
 /// Row n: what a byte does to the checksum that n more bytes follow.
 const fn tables() -> [[u32; 256]; 8] {
